@@ -1,0 +1,4 @@
+//! opora: plans, applies, audits and runs an AWS environment for AI work from one declarative spec.
+//!
+//! The library never touches the terminal, the environment or the home folder; only [`cli`] prints.
+//! Modules depend in one direction only; see ARCHITECTURE.md and the `tidy` test.

@@ -1,0 +1,1 @@
+//! The integration test suite, one binary so that the SDK crates are linked once.
