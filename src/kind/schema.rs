@@ -1,0 +1,248 @@
+//! The schema of a kind's arguments or attributes, walked by spec, plan, checks and docs.
+//!
+//! Made from the kind's Rust types by schemars. Three extension keys carry what JSON Schema has no word for:
+//! `x-change` (`update`, the default, or `replace`), `x-set` (an array whose order means nothing) and
+//! `x-policy` (an IAM policy document, compared by meaning). Extensions stand on the property itself.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::value::{Segment, join_key, segments};
+
+/// What happens when the value of an argument changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnChange {
+    /// Changed in place.
+    Update,
+    /// A new resource takes the old one's place.
+    Replace,
+}
+
+/// What a schema node admits, seen through `null` and single-variant wrappers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape<'s> {
+    Object,
+    /// A map with free keys; the node of its values.
+    Map(&'s Value),
+    Array(&'s Value),
+    String,
+    Integer,
+    Number,
+    Boolean,
+    /// One of several shapes.
+    OneOf(&'s [Value]),
+    /// Anything.
+    Any,
+}
+
+/// One JSON Schema node, with all definitions inlined.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct SchemaNode(Value);
+
+/// One line of the reference page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ArgumentDoc {
+    pub path: String,
+    pub shape: String,
+    pub required: bool,
+    pub default: Option<String>,
+    pub on_change: OnChange,
+    pub description: String,
+}
+
+impl SchemaNode {
+    /// Makes the schema of a type.
+    pub fn of<T: JsonSchema>() -> Self {
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        });
+        Self(settings.into_generator().into_root_schema_for::<T>().to_value())
+    }
+
+    /// Returns the JSON Schema itself.
+    pub fn as_value(&self) -> &Value {
+        &self.0
+    }
+
+    /// Returns the schema of a direct property.
+    pub fn property(&self, name: &str) -> Option<&Value> {
+        self.0.get("properties")?.get(name)
+    }
+
+    /// Returns the direct properties in the order of the type's fields.
+    pub fn properties(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.get("properties").and_then(Value::as_object).into_iter().flatten()
+    }
+
+    /// Returns the schema at a path, array positions and map keys included.
+    pub fn at(&self, path: &str) -> Option<&Value> {
+        segments(path).into_iter().try_fold(&self.0, |node, segment| step(node, &segment))
+    }
+
+    /// Tells what a change of the argument at `path` means; the outermost `replace` on the way decides.
+    pub fn on_change(&self, path: &str) -> OnChange {
+        let mut node = &self.0;
+        for segment in segments(path) {
+            let Some(next) = step(node, &segment) else { break };
+            if next.get("x-change").and_then(Value::as_str) == Some("replace") {
+                return OnChange::Replace;
+            }
+            node = next;
+        }
+        OnChange::Update
+    }
+
+    /// Lists all arguments with their nested ones, for the reference page.
+    pub fn documentation(&self) -> Vec<ArgumentDoc> {
+        let mut out = Vec::new();
+        document(&self.0, "", OnChange::Update, &mut out);
+        out
+    }
+
+    /// Returns the doc comment of the type.
+    pub fn description(&self) -> &str {
+        self.0.get("description").and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// Sees a node's shape through `null` alternatives.
+pub(crate) fn shape(node: &Value) -> Shape<'_> {
+    if node.get("const").is_some() || node.get("enum").is_some() {
+        return Shape::String;
+    }
+    for key in ["anyOf", "oneOf"] {
+        if let Some(variants) = node.get(key).and_then(Value::as_array) {
+            let mut real = variants.iter().filter(|variant| !is_null(variant));
+            return match (real.next(), real.next()) {
+                (Some(only), None) => shape(only),
+                _ if variants.iter().all(|variant| variant.get("const").is_some()) => Shape::String,
+                _ => Shape::OneOf(variants),
+            };
+        }
+    }
+    match type_name(node) {
+        Some("object") if node.get("properties").is_some() => Shape::Object,
+        Some("object") => match node.get("additionalProperties") {
+            Some(values) if values.is_object() => Shape::Map(values),
+            _ => Shape::Any,
+        },
+        Some("array") => node.get("items").map_or(Shape::Any, Shape::Array),
+        Some("string") => Shape::String,
+        Some("integer") => Shape::Integer,
+        Some("number") => Shape::Number,
+        Some("boolean") => Shape::Boolean,
+        _ => Shape::Any,
+    }
+}
+
+/// Returns the node itself, or the only variant that is not `null`.
+pub(crate) fn unwrap_nullable(node: &Value) -> &Value {
+    for key in ["anyOf", "oneOf"] {
+        if let Some(variants) = node.get(key).and_then(Value::as_array) {
+            let mut real = variants.iter().filter(|variant| !is_null(variant));
+            if let (Some(only), None) = (real.next(), real.next()) {
+                return unwrap_nullable(only);
+            }
+        }
+    }
+    node
+}
+
+fn is_null(node: &Value) -> bool {
+    node.get("type").and_then(Value::as_str) == Some("null")
+}
+
+fn type_name(node: &Value) -> Option<&str> {
+    match node.get("type")? {
+        Value::String(name) => Some(name),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).find(|name| *name != "null"),
+        _ => None,
+    }
+}
+
+pub(crate) fn step<'s>(node: &'s Value, segment: &Segment<'_>) -> Option<&'s Value> {
+    let inner = unwrap_nullable(node);
+    match (shape(inner), segment) {
+        (Shape::Object, Segment::Key(key)) => inner.get("properties")?.get(*key),
+        (Shape::Map(values), Segment::Key(_)) => Some(values),
+        (Shape::Array(items), Segment::Index(_)) => Some(items),
+        (Shape::OneOf(variants), segment) => variants.iter().find_map(|variant| step(variant, segment)),
+        _ => None,
+    }
+}
+
+fn document(node: &Value, path: &str, inherited: OnChange, out: &mut Vec<ArgumentDoc>) {
+    let inner = unwrap_nullable(node);
+    let empty = Map::new();
+    let properties = inner.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let required = inner.get("required").and_then(Value::as_array);
+    for (name, property) in properties {
+        let path = join_key(path, name);
+        let replaces = property.get("x-change").and_then(Value::as_str) == Some("replace");
+        let on_change = if replaces { OnChange::Replace } else { inherited };
+        out.push(ArgumentDoc {
+            path: path.clone(),
+            shape: describe(property),
+            required: required.is_some_and(|names| names.iter().any(|item| item == name)),
+            default: property.get("default").filter(|value| !value.is_null()).map(Value::to_string),
+            on_change,
+            description: property.get("description").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        });
+        match shape(property) {
+            Shape::Object => document(property, &path, on_change, out),
+            Shape::Array(items) => document(items, &format!("{path}[]"), on_change, out),
+            Shape::Map(values) => document(values, &format!("{path}.*"), on_change, out),
+            Shape::OneOf(variants) => {
+                for variant in variants {
+                    document(variant, &path, on_change, out);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Names a node's shape as the reference page and error messages do.
+pub(crate) fn describe(node: &Value) -> String {
+    let inner = unwrap_nullable(node);
+    if let Some(values) = enum_values(inner) {
+        return values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(" or ");
+    }
+    match shape(inner) {
+        Shape::Object => "object".to_owned(),
+        Shape::Map(values) => format!("map of {}", describe(values)),
+        Shape::Array(items) => format!("list of {}", describe(items)),
+        Shape::String => "text".to_owned(),
+        Shape::Integer => "whole number".to_owned(),
+        Shape::Number => "number".to_owned(),
+        Shape::Boolean => "true or false".to_owned(),
+        Shape::OneOf(variants) => {
+            let names: Vec<_> = variants.iter().filter(|variant| !is_null(variant)).map(describe).collect();
+            names.join(", or ")
+        }
+        Shape::Any => "any value".to_owned(),
+    }
+}
+
+/// Returns the texts an enumeration admits.
+pub(crate) fn enum_values(node: &Value) -> Option<Vec<&str>> {
+    let node = unwrap_nullable(node);
+    if let Some(values) = node.get("enum").and_then(Value::as_array) {
+        return Some(values.iter().filter_map(Value::as_str).collect());
+    }
+    let variants = node.get("oneOf").or_else(|| node.get("anyOf"))?.as_array()?;
+    let mut out = Vec::new();
+    for variant in variants.iter().filter(|variant| !is_null(variant)) {
+        match (variant.get("const"), variant.get("enum").and_then(Value::as_array)) {
+            (Some(value), _) => out.push(value.as_str()?),
+            (None, Some(values)) => out.extend(values.iter().filter_map(Value::as_str)),
+            (None, None) => return None,
+        }
+    }
+    Some(out)
+}
