@@ -1,0 +1,84 @@
+//! Connects to an account: credentials, region, and who the caller is.
+//!
+//! Called by the CLI only, because the SDK's credential chain reads the environment and the home folder.
+
+use aws_config::BehaviorVersion;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use serde::Serialize;
+
+use super::{Aws, AwsError, Pacing, Seam};
+
+/// Who the calls are made as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Caller {
+    pub account: String,
+    pub arn: String,
+    pub user_id: String,
+}
+
+/// How to reach the account.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    pub region: String,
+    pub profile: Option<String>,
+    /// In place of AWS's own endpoints, for all services.
+    pub endpoint: Option<String>,
+    /// In place of [`super::DEFAULT_SHARE`].
+    pub share: Option<f64>,
+}
+
+/// Returns the seam to AWS itself: HTTPS, the wall clock and real sleep.
+pub fn live_seam() -> Seam {
+    Seam {
+        http: Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
+        time: SharedTimeSource::new(SystemTimeSource::new()),
+        sleep: SharedAsyncSleep::new(TokioSleep::new()),
+    }
+}
+
+/// Connects by the SDK's standard chain: environment, profile, IAM Identity Center, web identity, instance role.
+pub async fn connect(options: &Options) -> Aws {
+    let seam = live_seam();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(options.region.clone()))
+        .http_client(seam.http.clone())
+        .time_source(seam.time.clone())
+        .sleep_impl(seam.sleep.clone());
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some(endpoint) = &options.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    Aws::new(&loader.load().await, seam, Pacing::new(options.share.unwrap_or(super::DEFAULT_SHARE)))
+}
+
+/// Connects through a given seam with fixed credentials: the sandbox and tests.
+pub fn connect_with(seam: Seam, credentials: Credentials, region: &str, pacing: Pacing) -> Aws {
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build();
+    Aws::new(&config, seam, pacing)
+}
+
+/// Asks who the caller is.
+///
+/// # Errors
+/// Returns what the credential chain or STS answered.
+pub async fn caller(aws: &Aws) -> Result<Caller, AwsError> {
+    let identity = aws.sts().get_caller_identity().send().await?;
+    Ok(Caller {
+        account: identity.account.unwrap_or_default(),
+        arn: identity.arn.unwrap_or_default(),
+        user_id: identity.user_id.unwrap_or_default(),
+    })
+}

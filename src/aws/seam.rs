@@ -1,0 +1,217 @@
+//! The seam through which every AWS call goes: HTTP, time and sleep, with pacing and counting on the way.
+//!
+//! The SDK's own types are the interface, so that HTTPS to AWS, a local endpoint and the sandbox are one
+//! thing to the rest. Nothing here knows an operation's meaning.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep};
+use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{BeforeTransmitInterceptorContextMut, InterceptorContext};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, Metadata};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::retries::classifiers::{
+    ClassifyRetry, RetryAction, RetryClassifierPriority, RetryReason,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::retry::ErrorKind;
+use serde::Serialize;
+
+use super::error::iam_prefix;
+use super::pacing::Pacing;
+
+/// What is needed to reach AWS, or something that answers like it.
+#[derive(Debug, Clone)]
+pub struct Seam {
+    pub http: SharedHttpClient,
+    pub time: SharedTimeSource,
+    pub sleep: SharedAsyncSleep,
+}
+
+/// Counts of the calls that went out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CallCounts {
+    /// Calls by `service:Operation`; each attempt counts.
+    pub by_operation: BTreeMap<String, u64>,
+    pub throttled: u64,
+    /// Calls that had to wait for their bucket.
+    pub paced: u64,
+}
+
+impl CallCounts {
+    /// Returns the number of all calls.
+    pub fn total(&self) -> u64 {
+        self.by_operation.values().sum()
+    }
+}
+
+/// Shared counters of one [`Seam`].
+#[derive(Debug, Clone, Default)]
+pub struct CallCounter(Arc<Mutex<CallCounts>>);
+
+impl CallCounter {
+    /// Returns the counts so far.
+    pub fn counts(&self) -> CallCounts {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, change: impl FnOnce(&mut CallCounts)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The name of the operation a request belongs to, put on it by [`NameOperation`].
+#[derive(Debug, Clone)]
+struct OperationName {
+    service: String,
+    operation: String,
+}
+
+/// Tells the HTTP layer which operation a request is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NameOperation;
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for NameOperation {
+    fn name(&self) -> &'static str {
+        "opora: name the operation"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(metadata) = cfg.load::<Metadata>() {
+            let service = metadata.service().to_lowercase().replace(' ', "");
+            let name =
+                OperationName { service: iam_prefix(&service).to_owned(), operation: metadata.name().to_owned() };
+            context.request_mut().add_extension(name);
+        }
+        Ok(())
+    }
+}
+
+/// An HTTP client that paces and counts what goes through it.
+pub(super) struct PacedClient {
+    pub inner: SharedHttpClient,
+    pub pacing: Arc<Pacing>,
+    pub counter: CallCounter,
+    pub time: SharedTimeSource,
+    pub sleep: SharedAsyncSleep,
+}
+
+impl fmt::Debug for PacedClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PacedClient").finish_non_exhaustive()
+    }
+}
+
+impl HttpClient for PacedClient {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(PacedConnector {
+            inner: self.inner.http_connector(settings, components),
+            pacing: Arc::clone(&self.pacing),
+            counter: self.counter.clone(),
+            time: self.time.clone(),
+            sleep: self.sleep.clone(),
+        })
+    }
+}
+
+struct PacedConnector {
+    inner: SharedHttpConnector,
+    pacing: Arc<Pacing>,
+    counter: CallCounter,
+    time: SharedTimeSource,
+    sleep: SharedAsyncSleep,
+}
+
+impl fmt::Debug for PacedConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PacedConnector").finish_non_exhaustive()
+    }
+}
+
+impl HttpConnector for PacedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let inner = self.inner.clone();
+        let pacing = Arc::clone(&self.pacing);
+        let counter = self.counter.clone();
+        let (time, sleep) = (self.time.clone(), self.sleep.clone());
+        HttpConnectorFuture::new(async move {
+            let (request, name) = take_name(request)?;
+            let OperationName { service, operation } = name;
+            let mut waited = false;
+            while let Some(wait) = pacing.take(&service, &operation, time.now()) {
+                waited = true;
+                sleep.sleep(wait).await;
+            }
+            counter.add(|counts| {
+                *counts.by_operation.entry(format!("{service}:{operation}")).or_default() += 1;
+                counts.paced += u64::from(waited);
+            });
+            let response = inner.call(request).await?;
+            if matches!(response.status().as_u16(), 429 | 503) {
+                pacing.throttled(&service, &operation);
+                counter.add(|counts| counts.throttled += 1);
+            }
+            Ok(response)
+        })
+    }
+}
+
+fn take_name(request: HttpRequest) -> Result<(HttpRequest, OperationName), ConnectorError> {
+    let user_error = |error: BoxError| ConnectorError::user(error);
+    let mut request = request.try_into_http1x().map_err(|error| user_error(error.into()))?;
+    let name = request
+        .extensions_mut()
+        .remove::<OperationName>()
+        // Calls of the credential chain itself (STS, SSO) are made before the interceptor is in place.
+        .unwrap_or_else(|| OperationName { service: "credentials".to_owned(), operation: "Load".to_owned() });
+    let request = HttpRequest::try_from(request).map_err(|error| user_error(error.into()))?;
+    Ok((request, name))
+}
+
+/// Forbids to repeat a call that may have had its effect: only a throttle is known to have had none.
+///
+/// For creates without a client token, where a blind retry after a lost reply makes a duplicate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OnlyThrottles;
+
+impl ClassifyRetry for OnlyThrottles {
+    fn classify_retry(&self, _: &InterceptorContext) -> RetryAction {
+        RetryAction::RetryForbidden
+    }
+
+    fn classify_retry_v2(&self, _: &InterceptorContext, previous: &RetryAction) -> RetryAction {
+        match previous {
+            RetryAction::RetryIndicated(RetryReason::RetryableError { kind: ErrorKind::ThrottlingError, .. }) => {
+                RetryAction::NoActionIndicated
+            }
+            _ => RetryAction::RetryForbidden,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "opora: only throttles"
+    }
+
+    fn priority(&self) -> RetryClassifierPriority {
+        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
+    }
+}
+
+/// Reads the seam's clock.
+pub(crate) fn now(time: &SharedTimeSource) -> jiff::Timestamp {
+    jiff::Timestamp::try_from(time.now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}

@@ -1,0 +1,93 @@
+//! Waits with a bound, on the seam's clock; the only place of the product that sleeps.
+//!
+//! A wait asks AWS itself whether it may go on. It never sleeps a fixed time and hopes.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::Aws;
+use super::error::{AwsError, ErrorClass};
+
+/// How long a wait may take, and how often it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// The whole wait.
+    pub total: Duration,
+    /// The pause before the second question; it doubles up to `pause_max`.
+    pub pause: Duration,
+    pub pause_max: Duration,
+}
+
+impl Bound {
+    /// Makes a bound of `total` seconds that asks after 0.5 s and then ever more rarely, at least every 15 s.
+    pub const fn seconds(total: u64) -> Self {
+        Self {
+            total: Duration::from_secs(total),
+            pause: Duration::from_millis(500),
+            pause_max: Duration::from_secs(15),
+        }
+    }
+
+    /// Asks at least every second: for propagation, where each second counts.
+    pub const fn propagation() -> Self {
+        Self { total: Duration::from_secs(120), pause: Duration::from_millis(250), pause_max: Duration::from_secs(1) }
+    }
+}
+
+/// What a poll found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Poll<T> {
+    Ready(T),
+    /// Not yet; the text says what state it is in.
+    Pending(String),
+}
+
+/// Asks until it is ready.
+///
+/// # Errors
+/// Returns the poll's own error, or [`ErrorClass::WaitedTooLong`] with the last state seen.
+pub async fn until<T, F, Fut>(aws: &Aws, what: &str, bound: Bound, mut poll: F) -> Result<T, AwsError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<Poll<T>, AwsError>>,
+{
+    let end = aws.now_system() + bound.total;
+    let mut pause = bound.pause;
+    loop {
+        let state = match poll().await? {
+            Poll::Ready(value) => return Ok(value),
+            Poll::Pending(state) => state,
+        };
+        if aws.now_system() >= end {
+            let seconds = bound.total.as_secs();
+            let message = format!("waited {seconds} s for {what}; it is still {state}");
+            return Err(AwsError::own(what, ErrorClass::WaitedTooLong, "WaitedTooLong", message));
+        }
+        aws.sleep(pause).await;
+        pause = (pause * 2).min(bound.pause_max);
+    }
+}
+
+/// Repeats a call while AWS answers that something it refers to is not visible yet.
+///
+/// New IAM roles, policies and grants take up to about a minute to reach their consumers.
+///
+/// # Errors
+/// Returns the last answer when the bound is over, and every other error at once.
+pub async fn while_not_yet<T, F, Fut>(aws: &Aws, bound: Bound, mut call: F) -> Result<T, AwsError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, AwsError>>,
+{
+    let end = aws.now_system() + bound.total;
+    let mut pause = bound.pause;
+    loop {
+        match call().await {
+            Err(error) if error.class == ErrorClass::NotYet && aws.now_system() < end => {
+                aws.sleep(pause).await;
+                pause = (pause * 2).min(bound.pause_max);
+            }
+            other => return other,
+        }
+    }
+}
