@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::tags::{Owner, Tags};
 use super::{Aws, AwsError, ErrorClass};
 use crate::graph::{Address, PhysicalId};
-use crate::kind::{Actions, Identity, KindSchema, SchemaNode, Scope, normalise};
+use crate::kind::{Actions, Identity, KindSchema, SchemaNode, Scope, Seen, SeenResource, normalise};
 use crate::value::{self, unreadable};
 
 /// Which top-level arguments a read has to fill; the others may be left out to save calls.
@@ -277,22 +277,6 @@ pub trait ResourceKind: Send + Sync + 'static {
     fn delete(cx: Deletion<'_>) -> impl Future<Output = Result<(), AwsError>> + Send;
 }
 
-/// What a read found, in the normal form.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
-    Present(SeenResource),
-    Absent,
-    Unreadable(AwsError),
-}
-
-/// A resource as AWS has it, in the normal form; unreadable fields hold their marker.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SeenResource {
-    pub arguments: Value,
-    pub attributes: Value,
-    pub owner: Option<Owner>,
-}
-
 /// What an update through the engine knows, in the normal form.
 pub struct ErasedUpdate<'a> {
     pub aws: &'a Aws,
@@ -409,15 +393,13 @@ impl<K: ResourceKind> Kind for Erased<K> {
             let seen = match observation {
                 Observation::Present(observed) => Seen::Present(self.encode(&observed)),
                 Observation::Absent => Seen::Absent,
-                Observation::Unreadable(error) => Seen::Unreadable(error),
+                Observation::Unreadable(error) => Seen::Unreadable { reason: error.reason() },
             };
             out.insert(id, seen);
         }
         for id in ids {
-            out.entry(id.clone()).or_insert_with(|| {
-                let message = format!("{} `{id}` was not answered", K::NAME);
-                Seen::Unreadable(AwsError::own("opora:Read", ErrorClass::Other, "NotAnswered", message))
-            });
+            out.entry(id.clone())
+                .or_insert_with(|| Seen::Unreadable { reason: format!("{} `{id}` was not answered", K::NAME) });
         }
         Ok(out)
     }

@@ -5,33 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::graph::Address;
-
-/// A resource's own tags, by key.
-pub type Tags = BTreeMap<String, String>;
+pub use crate::kind::{Owner, Tags};
 
 const ENVIRONMENT: &str = "opora:environment";
 const ADDRESS: &str = "opora:address";
 const GENERATION: &str = "opora:generation";
 
-/// Whose a resource is, as its tags say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    pub environment: String,
-    /// The address in its tag form ([`Address::tag_value`]).
-    pub address: String,
-    /// Counts the resources that an address had, from 1.
-    pub generation: u64,
-}
-
 impl Owner {
-    /// Makes the owner of an address.
-    pub fn new(environment: &str, address: &Address, generation: u64) -> Self {
-        Self { environment: environment.to_owned(), address: address.tag_value(), generation }
-    }
-
     /// Returns the user's tags with the ownership tags, as they are sent to AWS.
     pub fn tags_with(&self, user: &Tags) -> Tags {
         let own = [
@@ -39,10 +19,8 @@ impl Owner {
             (ADDRESS, self.address.clone()),
             (GENERATION, self.generation.to_string()),
         ];
-        user.iter()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .chain(own.map(|(key, value)| (key.to_owned(), value)))
-            .collect()
+        let own = own.map(|(key, value)| (key.to_owned(), value));
+        user.iter().map(|(key, value)| (key.clone(), value.clone())).chain(own).collect()
     }
 }
 

@@ -51,6 +51,33 @@ impl Address {
         Self { key: None, ..self.clone() }
     }
 
+    /// Splits a reference such as `subnet.private["a"].id` into the address and the path below it.
+    pub fn parse_reference(text: &str) -> Option<(Self, &str)> {
+        let mut at = 0;
+        let mut parts = 2;
+        let mut rest = text;
+        while let Some(inner) = rest.strip_prefix("module.") {
+            rest = inner.split_once('.')?.1;
+            parts += 2;
+        }
+        for part in 0..parts {
+            at += usize::from(part > 0);
+            at += text.get(at..)?.find(['.', '[']).unwrap_or(text.len() - at);
+        }
+        if text[at..].starts_with("[\"") {
+            let mut escaped = false;
+            let end = text[at + 2..].bytes().position(|byte| {
+                let ends = byte == b'"' && !escaped;
+                escaped = byte == b'\\' && !escaped;
+                ends
+            })?;
+            at += end + 4;
+        }
+        let address = text.get(..at)?.parse().ok()?;
+        let path = text[at..].strip_prefix('.').unwrap_or(&text[at..]);
+        Some((address, path))
+    }
+
     /// Returns a form that every AWS tag value may hold: `/` before the key, and `=XX` for other bytes.
     ///
     /// IAM's pattern for tag values (`[\p{L}\p{Z}\p{N}_.:/=+\-@]*`) is the narrowest of the services here.
@@ -186,6 +213,21 @@ mod tests {
         check("subnet.private[\"us-east-1a\"]", "subnet.private/us-east-1a");
         check("module.cluster.placement_group.nodes", "module.cluster.placement_group.nodes");
         check("module.a.module.b.vpc.main[\"x \\\"y]\"]", "module.a.module.b.vpc.main/x =22y=5D");
+    }
+
+    #[test]
+    fn references_are_an_address_and_a_path() {
+        for (text, address, path) in [
+            ("vpc.main.id", "vpc.main", "id"),
+            ("vpc.main", "vpc.main", ""),
+            ("subnet.private[\"a.b]\"].arn", "subnet.private[\"a.b]\"]", "arn"),
+            ("s3_bucket.x.lifecycle_rules[0].prefix", "s3_bucket.x", "lifecycle_rules[0].prefix"),
+            ("module.m.vpc.main.tags[\"k\"]", "module.m.vpc.main", "tags[\"k\"]"),
+        ] {
+            let (parsed, rest) = Address::parse_reference(text).expect(text);
+            assert_eq!((parsed.to_string().as_str(), rest), (address, path));
+        }
+        assert_eq!(Address::parse_reference("vpc"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! [`KindSchema`] is made from it once and is all that spec, plan, drift, controls and docs see.
 
 mod normal;
+mod observed;
 mod policy;
 mod schema;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use normal::{normalise, with_defaults};
+pub use observed::{Owner, Seen, SeenResource, Tags};
 pub use policy::{PolicyDocument, canonical_policy};
 pub use schema::{ArgumentDoc, OnChange, SchemaNode, Shape};
 

@@ -1,8 +1,9 @@
 //! The schema of a kind's arguments or attributes, walked by spec, plan, checks and docs.
 //!
-//! Made from the kind's Rust types by schemars. Three extension keys carry what JSON Schema has no word for:
+//! Made from the kind's Rust types by schemars. Extension keys carry what JSON Schema has no word for:
 //! `x-change` (`update`, the default, or `replace`), `x-set` (an array whose order means nothing) and
-//! `x-policy` (an IAM policy document, compared by meaning). Extensions stand on the property itself.
+//! `x-policy` (an IAM policy document, compared by meaning); `x-local` marks arguments that AWS does not give
+//! back, `x-volatile` attributes that an update in place may change. Extensions stand on the property itself.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -95,6 +96,21 @@ impl SchemaNode {
             node = next;
         }
         OnChange::Update
+    }
+
+    /// Tells whether AWS does not give the top-level argument of `path` back.
+    pub fn is_local(&self, path: &str) -> bool {
+        self.top_flag(path, "x-local")
+    }
+
+    /// Tells whether an update in place may change the top-level attribute of `path`.
+    pub fn is_volatile(&self, path: &str) -> bool {
+        self.top_flag(path, "x-volatile")
+    }
+
+    fn top_flag(&self, path: &str, flag: &str) -> bool {
+        let Some(Segment::Key(top)) = segments(path).into_iter().next() else { return false };
+        self.property(top).and_then(|node| node.get(flag)).and_then(Value::as_bool) == Some(true)
     }
 
     /// Lists all arguments with their nested ones, for the reference page.

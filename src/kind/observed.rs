@@ -1,0 +1,93 @@
+//! A resource as AWS has it, in the normal form, and whose it is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::graph::Address;
+
+/// A resource's own tags, by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// Whose a resource is, as its tags say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub environment: String,
+    /// The address in its tag form ([`Address::tag_value`]).
+    pub address: String,
+    /// Counts the resources that an address had, from 1.
+    pub generation: u64,
+}
+
+impl Owner {
+    /// Makes the owner of an address.
+    pub fn new(environment: &str, address: &Address, generation: u64) -> Self {
+        Self { environment: environment.to_owned(), address: address.tag_value(), generation }
+    }
+}
+
+/// What a read found under an id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    Present(SeenResource),
+    Absent,
+    /// AWS could not be asked; this is never "absent".
+    Unreadable {
+        reason: String,
+    },
+}
+
+/// A resource as AWS has it; unreadable fields hold their marker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeenResource {
+    pub arguments: Value,
+    pub attributes: Value,
+    pub owner: Option<Owner>,
+}
+
+impl Seen {
+    /// Returns the resource, where there is one.
+    pub fn present(&self) -> Option<&SeenResource> {
+        match self {
+            Self::Present(resource) => Some(resource),
+            Self::Absent | Self::Unreadable { .. } => None,
+        }
+    }
+
+    /// Returns the SHA-256 of all that was seen, in hex: equal exactly when nothing changed.
+    pub fn digest(&self) -> String {
+        hex::encode(Sha256::digest(sorted(&serde_json::to_value(self).unwrap_or_default()).to_string()))
+    }
+}
+
+/// Sorts all maps by key, so that equal values have equal bytes.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().map(|(key, item)| (key.clone(), sorted(item))).collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_digest_sees_every_value_and_no_order() {
+        let seen =
+            |arguments: Value| Seen::Present(SeenResource { arguments, attributes: json!({}), owner: None }).digest();
+        assert_eq!(seen(json!({ "a": 1, "b": 2 })), seen(json!({ "b": 2, "a": 1 })));
+        assert_ne!(seen(json!({ "a": 1 })), seen(json!({ "a": 2 })));
+        assert_ne!(Seen::Absent.digest(), Seen::Unreadable { reason: "denied".to_owned() }.digest());
+    }
+}
