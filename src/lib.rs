@@ -3,7 +3,9 @@
 //! The library never touches the terminal, the environment or the home folder; only [`cli`] prints.
 //! Modules depend in one direction only; see ARCHITECTURE.md and the `tidy` test.
 pub mod aws;
+pub mod cli;
 pub mod diagnostic;
 pub mod graph;
 pub mod kind;
+pub mod sandbox;
 pub mod value;

@@ -1,0 +1,3 @@
+//! The command line: one file per subcommand; the only module that prints.
+
+pub mod sandbox;

@@ -1,0 +1,461 @@
+//! What a handler sees of the world: its caller, its clock, its shelf, and helpers for what AWS does everywhere.
+//!
+//! A handler checks everything before it changes anything: an error answer must leave the store as it was.
+//! Resources are read with their timelines resolved to the present; no handler waits or spawns.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::codec::time;
+use super::error::{Answer, AwsError};
+use super::identity::partition;
+use super::ids;
+use super::model::{Model, Operation};
+use super::services::{Scope, Service};
+use super::store::{Entry, GLOBAL, Place};
+use super::world::World;
+
+/// The private key of a resource's timeline.
+const TIMELINE: &str = "_timeline";
+/// Seconds for which a client token is remembered.
+const TOKEN_LIFE_S: f64 = 86_400.0;
+
+/// One request while it is handled.
+pub(crate) struct Call<'a> {
+    pub(crate) service: &'static Service,
+    pub(crate) model: &'static Model,
+    pub(crate) operation: &'static Operation,
+    pub(crate) account: String,
+    pub(crate) region: String,
+    /// The caller's ARN.
+    pub(crate) principal: String,
+    /// The caller's unique id, as STS shows it.
+    pub(crate) user_id: String,
+    pub(crate) access_key: String,
+    pub(crate) request_id: String,
+    /// The request's bytes, for streaming payloads.
+    pub(crate) body: Bytes,
+    /// The request's headers, for the rare handler that needs one the model lacks.
+    pub(crate) headers: http::HeaderMap,
+    /// The bytes of a streaming answer.
+    pub(crate) reply_body: Option<Bytes>,
+    /// Overrides the success status.
+    pub(crate) reply_status: Option<u16>,
+    /// Further headers of the answer.
+    pub(crate) reply_headers: Vec<(String, String)>,
+    /// The resources this call changed, as collection and id.
+    pub(crate) touched: Vec<(String, String)>,
+    pub(super) now: f64,
+    pub(super) world: &'a mut World,
+}
+
+impl Call<'_> {
+    /// Returns the time in seconds since the epoch, the same during one call.
+    pub(crate) fn now(&self) -> f64 {
+        self.now
+    }
+
+    /// Returns the time as the value of a timestamp member.
+    pub(crate) fn timestamp(&self) -> Value {
+        time::value(self.now)
+    }
+
+    /// Returns where this service keeps its resources for this caller.
+    pub(crate) fn place(&self) -> Place {
+        self.place_of(self.service)
+    }
+
+    fn place_of(&self, service: &Service) -> Place {
+        let region = match service.scope {
+            Scope::Regional => self.region.clone(),
+            Scope::Global => GLOBAL.to_owned(),
+        };
+        Place { account: self.account.clone(), region, service: service.shelf.to_owned() }
+    }
+
+    /// Returns a resource as it is now.
+    pub(crate) fn get(&self, collection: &str, id: &str) -> Option<Value> {
+        self.get_at(&self.place(), collection, id)
+    }
+
+    /// Returns a resource of any account, region and service as it is now.
+    pub(crate) fn get_at(&self, place: &Place, collection: &str, id: &str) -> Option<Value> {
+        let entry = self.world.store.shelf(place)?.collections.get(collection)?.get(id)?;
+        resolve(&entry.value, self.now)
+    }
+
+    /// Returns all resources of a collection as they are now, in order of their ids.
+    pub(crate) fn list(&self, collection: &str) -> Vec<(String, Value)> {
+        self.list_at(&self.place(), collection)
+    }
+
+    /// Returns a collection of any account, region and service.
+    pub(crate) fn list_at(&self, place: &Place, collection: &str) -> Vec<(String, Value)> {
+        let found = self.world.store.shelf(place).and_then(|shelf| shelf.collections.get(collection));
+        let entries = found.into_iter().flatten();
+        entries.filter_map(|(id, entry)| Some((id.clone(), resolve(&entry.value, self.now)?))).collect()
+    }
+
+    /// Stores a resource, new or replaced.
+    pub(crate) fn put(&mut self, collection: &str, id: &str, value: Value) {
+        self.put_at(&self.place(), collection, id, value);
+    }
+
+    /// Stores a resource anywhere.
+    pub(crate) fn put_at(&mut self, place: &Place, collection: &str, id: &str, value: Value) {
+        self.touched.push((collection.to_owned(), id.to_owned()));
+        let now = self.now;
+        let shelf = self.world.store.shelf_mut(place);
+        let collection = shelf.collections.entry(collection.to_owned()).or_default();
+        // A resource that came back after its timeline ended is a new one.
+        let at = collection.get(id).filter(|old| resolve(&old.value, now).is_some()).map_or(now, |old| old.at);
+        collection.insert(id.to_owned(), Entry { at, value });
+    }
+
+    /// Changes a resource in place; false if there is none.
+    ///
+    /// The parts of its timeline that are past become part of it.
+    pub(crate) fn change(&mut self, collection: &str, id: &str, change: impl FnOnce(&mut Value)) -> bool {
+        let place = self.place();
+        let Some(mut value) = self.get_at(&place, collection, id) else { return false };
+        change(&mut value);
+        self.put_at(&place, collection, id, value);
+        true
+    }
+
+    /// Removes a resource; false if there was none.
+    pub(crate) fn remove(&mut self, collection: &str, id: &str) -> bool {
+        self.remove_at(&self.place(), collection, id)
+    }
+
+    /// Removes a resource anywhere.
+    pub(crate) fn remove_at(&mut self, place: &Place, collection: &str, id: &str) -> bool {
+        let present = self.get_at(place, collection, id).is_some();
+        if present {
+            self.touched.push((collection.to_owned(), id.to_owned()));
+            let shelf = self.world.store.shelf_mut(place);
+            if let Some(entries) = shelf.collections.get_mut(collection) {
+                entries.remove(id);
+            }
+        }
+        present
+    }
+
+    /// Returns another service's resource of the same caller, if it has propagated to consumers.
+    pub(crate) fn elsewhere(&self, service: &str, collection: &str, id: &str) -> Option<Value> {
+        let place = self.place_of(super::services::service(service)?);
+        let entry = self.world.store.shelf(&place)?.collections.get(collection)?.get(id)?;
+        let delay = self.world.conditions.propagation.get(service).copied().unwrap_or(0.0);
+        if entry.at + delay > self.now {
+            return None;
+        }
+        resolve(&entry.value, self.now)
+    }
+
+    /// Returns another service's collection of the same caller, without what has not propagated yet.
+    pub(crate) fn elsewhere_list(&self, service: &str, collection: &str) -> Vec<(String, Value)> {
+        let Some(found) = super::services::service(service) else { return Vec::new() };
+        let ids = self.list_at(&self.place_of(found), collection);
+        ids.into_iter()
+            .filter_map(|(id, _)| self.elsewhere(service, collection, &id).map(|value| (id, value)))
+            .collect()
+    }
+
+    /// Finds a resource with a world-wide unique id in any account and region.
+    pub(crate) fn anywhere(&self, service: &str, collection: &str, id: &str) -> Option<(Place, Value)> {
+        let shelves = self.world.store.shelves().filter(|(place, _)| place.service == service);
+        let places: Vec<Place> = shelves
+            .filter(|(_, shelf)| shelf.collections.get(collection).is_some_and(|c| c.contains_key(id)))
+            .map(|(place, _)| place.clone())
+            .collect();
+        places.into_iter().find_map(|place| self.get_at(&place, collection, id).map(|value| (place, value)))
+    }
+
+    /// Returns every resource of the caller's account in this region and globally that has `_arn`.
+    pub(crate) fn tagged(&self) -> Vec<(Place, String, String, Value)> {
+        let mut found = Vec::new();
+        for (place, shelf) in self.world.store.shelves() {
+            if place.account != self.account || (place.region != self.region && place.region != GLOBAL) {
+                continue;
+            }
+            for (collection, entries) in &shelf.collections {
+                for (id, entry) in entries.iter().filter(|(_, e)| e.value.get("_arn").is_some()) {
+                    if let Some(value) = resolve(&entry.value, self.now) {
+                        found.push((place.clone(), collection.clone(), id.clone(), value));
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Keeps an object's bytes and returns their hash.
+    pub(crate) fn put_blob(&mut self, bytes: Bytes) -> Result<String, AwsError> {
+        let kept = self.world.store.put_blob(bytes);
+        kept.map_err(|error| AwsError::new("InternalError", error.to_string()).status(500))
+    }
+
+    /// Returns an object's bytes by their hash.
+    pub(crate) fn blob(&self, hash: &str) -> Option<Bytes> {
+        self.world.store.blob(hash)
+    }
+
+    /// Returns fresh bytes that depend on the seed and this shelf's history only.
+    pub(crate) fn entropy(&mut self) -> [u8; 32] {
+        let place = self.place();
+        let seed = self.world.store.header.seed;
+        let shelf = self.world.store.shelf_mut(&place);
+        shelf.serial += 1;
+        let scope = format!("{}/{}/{}", place.account, place.region, place.service);
+        ids::entropy(seed, &scope, shelf.serial)
+    }
+
+    /// Returns bytes that depend on the seed and a name, the same at every call.
+    pub(crate) fn derived(&self, name: &str) -> [u8; 32] {
+        ids::entropy(self.world.store.header.seed, name, 0)
+    }
+
+    /// Makes an EC2-style id, `prefix-0123456789abcdef0`.
+    pub(crate) fn id(&mut self, prefix: &str) -> String {
+        ids::ec2(prefix, &self.entropy())
+    }
+
+    /// Makes a UUID.
+    pub(crate) fn uuid(&mut self) -> String {
+        ids::uuid(&self.entropy())
+    }
+
+    /// Makes an id of the given alphabet (see [`ids`]) and length.
+    pub(crate) fn letters(&mut self, alphabet: &[u8], length: usize) -> String {
+        ids::letters(&self.entropy(), alphabet, length)
+    }
+
+    /// Returns an ARN of this service in this region, `arn:aws:kms:us-east-1:123456789012:key/…`.
+    pub(crate) fn arn(&self, resource: &str) -> String {
+        let name = self.service.arn_name;
+        let region = match self.service.scope {
+            Scope::Regional => self.region.as_str(),
+            Scope::Global => "",
+        };
+        format!("arn:{}:{name}:{region}:{}:{resource}", partition(&self.region), self.account)
+    }
+
+    /// Returns the ARN partition of the caller's region.
+    pub(crate) fn partition(&self) -> &'static str {
+        partition(&self.region)
+    }
+
+    /// Remembers whom an access key stands for.
+    pub(crate) fn register_key(&mut self, access_key: &str, identity: Value) {
+        let place = World::sessions();
+        let shelf = self.world.store.shelf_mut(&place);
+        let keys = shelf.collections.entry("keys".to_owned()).or_default();
+        keys.insert(access_key.to_owned(), Entry { at: self.now, value: identity });
+    }
+
+    /// Returns whom an access key stands for.
+    pub(crate) fn identity_of(&self, access_key: &str) -> Result<super::world::Identity, &'static str> {
+        self.world.identity(access_key, self.partition(), self.now)
+    }
+
+    /// Returns the log of handled calls, oldest first.
+    pub(crate) fn log(&self) -> &[super::call_log::Record] {
+        self.world.log.records()
+    }
+
+    /// Does a creation at most once per client token.
+    ///
+    /// The same token with the same input gives the first answer again; with another input, the service's
+    /// mismatch error. Without a token every call creates. Tokens are remembered for 24 hours.
+    pub(crate) fn once(
+        &mut self,
+        token: Option<&str>,
+        input: &Value,
+        create: impl FnOnce(&mut Self) -> Answer,
+    ) -> Answer {
+        let Some(token) = token else { return create(self) };
+        let place = self.place();
+        let key = format!("{}:{token}", self.operation.name);
+        let digest = hex::encode(Sha256::digest(input.to_string()));
+        let known = self.world.store.shelf(&place).and_then(|s| s.collections.get("_tokens")?.get(&key));
+        if let Some(entry) = known.filter(|entry| entry.at + TOKEN_LIFE_S > self.now) {
+            if entry.value["digest"] == json!(digest) {
+                return Ok(entry.value["answer"].clone());
+            }
+            let message = "The client token was already used with other parameters.";
+            return Err(AwsError::new(self.service.manners.token_mismatch, message));
+        }
+        let answer = create(self)?;
+        let value = json!({"digest": digest, "answer": answer});
+        let shelf = self.world.store.shelf_mut(&place);
+        let tokens = shelf.collections.entry("_tokens".to_owned()).or_default();
+        tokens.insert(key, Entry { at: self.now, value });
+        Ok(answer)
+    }
+
+    /// Answers one page of a list operation: `{result_key: items, token, is-truncated}` by the model's paging facts.
+    ///
+    /// Items come with a key that identifies them within the list and is unique in it. `default` is the page
+    /// size without a limit in the request, `usize::MAX` for none.
+    pub(crate) fn paged(&self, input: &Value, result_key: &str, items: Vec<(String, Value)>, default: usize) -> Answer {
+        let (items, next) = self.page(input, items, default)?;
+        let mut out = Map::new();
+        out.insert(result_key.to_owned(), Value::Array(items));
+        if let Some(paging) = &self.operation.paging {
+            if let Some(more) = &paging.more_results {
+                out.insert(more.clone(), json!(next.is_some()));
+            }
+            if let Some(next) = next {
+                out.insert(paging.output_token.first().to_owned(), json!(next));
+            }
+        }
+        Ok(Value::Object(out))
+    }
+
+    /// Cuts one page out of a list and makes the token of the next.
+    ///
+    /// Tokens are bound to the operation and its other parameters; an alien one is refused.
+    pub(crate) fn page(
+        &self,
+        input: &Value,
+        items: Vec<(String, Value)>,
+        default: usize,
+    ) -> Result<(Vec<Value>, Option<String>), AwsError> {
+        let strip = |items: Vec<(String, Value)>| items.into_iter().map(|(_, value)| value).collect();
+        let Some(paging) = &self.operation.paging else { return Ok((strip(items), None)) };
+        let token_key = paging.input_token.first();
+        let asked = paging.limit_key.as_ref().and_then(|key| input.get(key)?.as_u64());
+        let limit = asked.map_or(default, |limit| usize::try_from(limit).unwrap_or(usize::MAX)).max(1);
+        let mut rest = input.clone();
+        if let Some(members) = rest.as_object_mut() {
+            members.shift_remove(token_key);
+            members.shift_remove(paging.limit_key.as_deref().unwrap_or_default());
+        }
+        let place = self.place();
+        let scope = format!("{}/{}/{}/{rest}", place.account, place.region, self.operation.name);
+        let scope = hex::encode(&Sha256::digest(scope)[..8]);
+        let start = match input.get(token_key).and_then(Value::as_str) {
+            None => 0,
+            Some(token) => {
+                let after = open_token(token, &scope).ok_or_else(|| {
+                    AwsError::new(self.service.manners.bad_token, "The specified pagination token is not valid.")
+                })?;
+                let position = items.iter().position(|(key, _)| *key == after).map(|at| at + 1);
+                position.or_else(|| items.iter().position(|(key, _)| *key > after)).unwrap_or(items.len())
+            }
+        };
+        let end = start.saturating_add(limit).min(items.len());
+        let next = (end < items.len()).then(|| seal_token(&items[end - 1].0, &scope));
+        Ok((strip(items.into_iter().skip(start).take(end - start).collect()), next))
+    }
+}
+
+fn seal_token(after: &str, scope: &str) -> String {
+    super::codec::to_base64(format!("{scope}:{after}").as_bytes())
+}
+
+fn open_token(token: &str, scope: &str) -> Option<String> {
+    let text = String::from_utf8(super::codec::from_base64(token)?).ok()?;
+    let (found, after) = text.split_once(':')?;
+    (found == scope).then(|| after.to_owned())
+}
+
+/// Future changes of a resource, each with its due time.
+///
+/// `Transition::from(now).then(120.0, json!({"State": "available"})).attach(&mut resource)`; a step
+/// [`gone`](Transition::gone) removes the resource from all reads.
+pub(crate) struct Transition {
+    due: f64,
+    steps: Vec<Value>,
+}
+
+impl Transition {
+    /// Starts a timeline at a moment.
+    pub(crate) fn from(now: f64) -> Self {
+        Transition { due: now, steps: Vec::new() }
+    }
+
+    /// Adds members that the resource gets `seconds` after the step before; null removes a member.
+    pub(crate) fn then(mut self, seconds: f64, members: Value) -> Self {
+        self.due += seconds;
+        self.steps.push(json!([self.due, members]));
+        self
+    }
+
+    /// Ends the resource's life `seconds` after the step before.
+    pub(crate) fn gone(self, seconds: f64) -> Self {
+        self.then(seconds, json!({"_gone": true}))
+    }
+
+    /// Sets the resource's timeline, replacing one it may have.
+    pub(crate) fn attach(self, resource: &mut Value) {
+        resource[TIMELINE] = Value::Array(self.steps);
+    }
+}
+
+/// Drops what a resource was still to become.
+pub(crate) fn settle(resource: &mut Value) {
+    if let Some(members) = resource.as_object_mut() {
+        members.shift_remove(TIMELINE);
+    }
+}
+
+/// Returns a resource with all due steps of its timeline applied, or none if it is gone.
+pub(crate) fn resolve(value: &Value, now: f64) -> Option<Value> {
+    let mut value = value.clone();
+    let Some(Value::Array(steps)) = value.get(TIMELINE).cloned() else { return Some(value) };
+    let (due, later): (Vec<Value>, Vec<Value>) =
+        steps.into_iter().partition(|step| step[0].as_f64().unwrap_or_default() <= now);
+    for step in due {
+        if step[1].get("_gone").is_some() {
+            return None;
+        }
+        let members = value.as_object_mut()?;
+        for (key, new) in step[1].as_object().into_iter().flatten() {
+            if new.is_null() {
+                members.shift_remove(key);
+            } else {
+                members.insert(key.clone(), new.clone());
+            }
+        }
+    }
+    if later.is_empty() {
+        settle(&mut value);
+    } else {
+        value[TIMELINE] = Value::Array(later);
+    }
+    Some(value)
+}
+
+/// Returns a text member, or the empty text.
+pub(crate) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Returns a text member if there is one.
+pub(crate) fn optional<'v>(value: &'v Value, key: &str) -> Option<&'v str> {
+    value.get(key).and_then(Value::as_str)
+}
+
+/// Returns the texts of a list member; empty if absent.
+pub(crate) fn texts<'v>(value: &'v Value, key: &str) -> Vec<&'v str> {
+    let items = value.get(key).and_then(Value::as_array);
+    items.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_is_resolved_at_read_time() {
+        let mut vpc = json!({"State": "pending"});
+        Transition::from(10.0).then(5.0, json!({"State": "available"})).gone(100.0).attach(&mut vpc);
+        assert_eq!(resolve(&vpc, 14.9).unwrap()["State"], "pending");
+        let later = resolve(&vpc, 15.0).unwrap();
+        assert_eq!(later["State"], "available");
+        assert_eq!(resolve(&later, 114.0).unwrap()["State"], "available");
+        assert_eq!(resolve(&later, 115.0), None);
+    }
+}

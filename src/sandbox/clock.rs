@@ -1,0 +1,135 @@
+//! The sandbox's clock: virtual (a sleep advances it at once) or wall time at a chosen speed.
+//!
+//! States of resources are timelines with due times, resolved when read; nothing runs in the background.
+//! A virtual clock never goes backwards.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
+use aws_smithy_async::time::TimeSource;
+
+/// The time a new virtual clock shows: 2026-01-05T09:00:00Z.
+pub const VIRTUAL_START: f64 = 1_767_603_600.0;
+
+/// A shared clock; clones show the same time.
+#[derive(Debug, Clone)]
+pub struct Clock(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+enum State {
+    Virtual { now: f64 },
+    Wall { base: f64, anchor: Instant, speed: f64 },
+}
+
+impl Clock {
+    /// Makes a virtual clock that shows `start` (seconds since the epoch).
+    pub fn virtual_at(start: f64) -> Self {
+        Clock(Arc::new(Mutex::new(State::Virtual { now: start })))
+    }
+
+    /// Makes a clock that follows wall time, `speed` simulated seconds per second.
+    pub fn wall(speed: f64) -> Self {
+        let base = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let anchor = Instant::now();
+        Clock(Arc::new(Mutex::new(State::Wall { base, anchor, speed })))
+    }
+
+    /// Returns the time in seconds since the epoch.
+    pub fn seconds(&self) -> f64 {
+        match &*self.lock() {
+            State::Virtual { now } => *now,
+            State::Wall { base, anchor, speed } => base + anchor.elapsed().as_secs_f64() * speed,
+        }
+    }
+
+    /// Moves the clock forward by `seconds`; negative values are ignored.
+    pub fn advance(&self, seconds: f64) {
+        match &mut *self.lock() {
+            State::Virtual { now: at } | State::Wall { base: at, .. } => *at += seconds.max(0.0),
+        }
+    }
+
+    /// Moves a virtual clock forward to `target` if that is in its future.
+    pub(crate) fn advance_to(&self, target: f64) {
+        let ahead = target - self.seconds();
+        if ahead > 0.0 {
+            self.advance(ahead);
+        }
+    }
+
+    /// Returns the wall time that `simulated` takes, or none on a virtual clock.
+    fn wall_time(&self, simulated: Duration) -> Option<Duration> {
+        match &*self.lock() {
+            State::Virtual { .. } => None,
+            State::Wall { speed, .. } => Some(simulated.div_f64(speed.max(1e-6))),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TimeSource for Clock {
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs_f64(self.seconds())
+    }
+}
+
+impl AsyncSleep for Clock {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        if let Some(wall) = self.wall_time(duration) {
+            return Sleep::new(tokio::time::sleep(wall));
+        }
+        Sleep::new(VirtualSleep {
+            clock: self.clone(),
+            target: self.seconds() + duration.as_secs_f64(),
+            yielded: false,
+        })
+    }
+}
+
+/// Yields once, so that other work of the same task goes first, then advances the clock.
+struct VirtualSleep {
+    clock: Clock,
+    target: f64,
+    yielded: bool,
+}
+
+impl Future for VirtualSleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if !self.yielded {
+            self.yielded = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.clock.advance_to(self.target);
+        Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_virtual_sleep_takes_no_wall_time_and_moves_the_clock() {
+        let clock = Clock::virtual_at(1000.0);
+        clock.sleep(Duration::from_secs(3600)).await;
+        assert_eq!(clock.seconds(), 4600.0);
+        clock.advance(-5.0);
+        assert_eq!(clock.seconds(), 4600.0);
+    }
+
+    #[test]
+    fn a_wall_clock_runs_at_its_speed() {
+        let clock = Clock::wall(1e9);
+        let before = clock.seconds();
+        assert!(clock.seconds() > before);
+    }
+}

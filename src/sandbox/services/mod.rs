@@ -1,0 +1,149 @@
+//! The registry of simulated services: one row each, nothing dispatched by name anywhere else.
+
+mod ec2;
+mod kms;
+mod sts;
+mod tagging;
+
+use serde_json::Value;
+
+use super::call::Call;
+use super::error::Answer;
+
+/// A handler of one operation.
+pub(crate) type Handler = fn(&mut Call<'_>, &Value) -> Answer;
+/// The operations of a service, by name.
+pub(crate) type Operations = &'static [(&'static str, Handler)];
+
+/// Where a service keeps its resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Regional,
+    Global,
+}
+
+/// The codes a service answers with where all services answer alike.
+#[derive(Debug)]
+pub(crate) struct Manners {
+    /// Input that violates the model.
+    pub(crate) validation: &'static str,
+    /// Too many calls: code and status.
+    pub(crate) throttle: (&'static str, u16),
+    /// The caller lacks a permission.
+    pub(crate) denied: &'static str,
+    /// A paging token that is not one of the service's.
+    pub(crate) bad_token: &'static str,
+    /// A client token used again with other parameters.
+    pub(crate) token_mismatch: &'static str,
+}
+
+/// One simulated service.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// The name of the model.
+    pub(crate) name: &'static str,
+    /// The name in ARNs.
+    pub(crate) arn_name: &'static str,
+    /// The name of the shelf; services that share resources share it.
+    pub(crate) shelf: &'static str,
+    pub(crate) scope: Scope,
+    pub(crate) manners: Manners,
+    /// The handlers, in one or more tables.
+    pub(crate) operations: &'static [Operations],
+}
+
+/// What most JSON services answer; the rows below say where one differs.
+const JSON: Manners = Manners {
+    validation: "ValidationException",
+    throttle: ("ThrottlingException", 400),
+    denied: "AccessDeniedException",
+    bad_token: "ValidationException",
+    token_mismatch: "IdempotentParameterMismatchException",
+};
+
+/// What IAM and STS answer.
+const QUERY: Manners = Manners {
+    validation: "ValidationError",
+    throttle: ("Throttling", 400),
+    denied: "AccessDenied",
+    bad_token: "ValidationError",
+    token_mismatch: "IdempotentParameterMismatch",
+};
+
+const EC2: Manners = Manners {
+    validation: "InvalidParameterValue",
+    throttle: ("RequestLimitExceeded", 503),
+    denied: "UnauthorizedOperation",
+    bad_token: "InvalidParameterValue",
+    token_mismatch: "IdempotentParameterMismatch",
+};
+
+/// All simulated services.
+pub(crate) const SERVICES: &[Service] = &[
+    Service {
+        name: "ec2",
+        arn_name: "ec2",
+        shelf: "ec2",
+        scope: Scope::Regional,
+        manners: EC2,
+        operations: ec2::OPERATIONS,
+    },
+    Service {
+        name: "kms",
+        arn_name: "kms",
+        shelf: "kms",
+        scope: Scope::Regional,
+        manners: Manners { bad_token: "InvalidMarkerException", ..JSON },
+        operations: kms::OPERATIONS,
+    },
+    Service {
+        name: "resourcegroupstaggingapi",
+        arn_name: "tagging",
+        shelf: "tagging",
+        scope: Scope::Regional,
+        manners: Manners {
+            validation: "InvalidParameterException",
+            bad_token: "PaginationTokenExpiredException",
+            ..JSON
+        },
+        operations: &[tagging::OPERATIONS],
+    },
+    Service {
+        name: "sts",
+        arn_name: "sts",
+        shelf: "sts",
+        scope: Scope::Global,
+        manners: QUERY,
+        operations: &[sts::OPERATIONS],
+    },
+];
+
+/// Returns a service by its model's name.
+pub(crate) fn service(name: &str) -> Option<&'static Service> {
+    SERVICES.iter().find(|service| service.name == name)
+}
+
+/// Returns the handler of an operation.
+pub(crate) fn handler(service: &Service, operation: &str) -> Option<Handler> {
+    let mut all = service.operations.iter().flat_map(|table| table.iter());
+    all.find(|(name, _)| *name == operation).map(|(_, handler)| *handler)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::model::model;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_handler_has_a_modelled_operation_and_only_one() {
+        for service in SERVICES {
+            let model = model(service.name).unwrap();
+            let mut seen = BTreeSet::new();
+            for (name, _) in service.operations.iter().flat_map(|table| table.iter()) {
+                assert!(model.operations.contains_key(*name), "{} {name}", service.name);
+                assert!(seen.insert(*name), "{} {name} twice", service.name);
+            }
+        }
+    }
+}

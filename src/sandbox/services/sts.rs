@@ -1,0 +1,103 @@
+//! STS: who the caller is, and temporary keys bound to an account.
+//!
+//! AssumeRole checks that a role of the simulated world exists and is named well; trust policies are IAM's.
+//! An account in which nothing was ever made is taken to be another organisation's, with any role.
+
+use serde_json::{Value, json};
+
+use super::Operations;
+use crate::sandbox::call::{Call, optional, text};
+use crate::sandbox::codec::time;
+use crate::sandbox::error::{Answer, AwsError};
+use crate::sandbox::identity::is_account;
+use crate::sandbox::ids::BASE32;
+use crate::sandbox::store::{GLOBAL, Place};
+
+pub(super) const OPERATIONS: Operations = &[
+    ("AssumeRole", assume_role),
+    ("GetAccessKeyInfo", get_access_key_info),
+    ("GetCallerIdentity", get_caller_identity),
+    ("GetSessionToken", get_session_token),
+];
+
+fn get_caller_identity(call: &mut Call<'_>, _: &Value) -> Answer {
+    Ok(json!({"Account": call.account, "Arn": call.principal, "UserId": call.user_id}))
+}
+
+fn get_access_key_info(call: &mut Call<'_>, input: &Value) -> Answer {
+    let key = text(input, "AccessKeyId");
+    let known = call
+        .identity_of(key)
+        .map_err(|_| AwsError::new("InvalidClientTokenId", "The access key id is not known").status(403))?;
+    Ok(json!({"Account": known.account}))
+}
+
+fn get_session_token(call: &mut Call<'_>, input: &Value) -> Answer {
+    if call.access_key.starts_with("ASIA") {
+        let message = "Cannot call GetSessionToken with session credentials";
+        return Err(AwsError::new("AccessDenied", message).status(403));
+    }
+    let (account, arn, user_id) = (call.account.clone(), call.principal.clone(), call.user_id.clone());
+    let life = input["DurationSeconds"].as_f64().unwrap_or(43_200.0);
+    Ok(json!({"Credentials": credentials(call, &account, &arn, &user_id, life)}))
+}
+
+fn assume_role(call: &mut Call<'_>, input: &Value) -> Answer {
+    let role_arn = text(input, "RoleArn");
+    let parts: Vec<&str> = role_arn.splitn(6, ':').collect();
+    let &["arn", partition, "iam", "", account, resource] = parts.as_slice() else {
+        return Err(AwsError::new("ValidationError", format!("{role_arn} is invalid")).status(400));
+    };
+    let path = resource.strip_prefix("role/").filter(|name| !name.is_empty());
+    let (Some(path), true) = (path, is_account(account)) else {
+        return Err(AwsError::new("ValidationError", format!("{role_arn} is invalid")).status(400));
+    };
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let denied = || {
+        let message =
+            format!("User: {} is not authorized to perform: sts:AssumeRole on resource: {role_arn}", call.principal);
+        AwsError::new("AccessDenied", message).status(403)
+    };
+    let iam = Place { account: account.to_owned(), region: GLOBAL.to_owned(), service: "iam".to_owned() };
+    let role = call.get_at(&iam, "roles", name);
+    let inhabited = !call.list_at(&iam, "roles").is_empty() || account == call.account;
+    if inhabited && super::service("iam").is_some() && role.as_ref().is_none_or(|r| text(r, "Arn") != role_arn) {
+        return Err(denied());
+    }
+    let longest = role.as_ref().and_then(|r| r["MaxSessionDuration"].as_f64()).unwrap_or(3600.0);
+    let life = input["DurationSeconds"].as_f64().unwrap_or(3600.0);
+    if life > longest {
+        let message = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
+        return Err(AwsError::new("ValidationError", message).status(400));
+    }
+    let session = text(input, "RoleSessionName");
+    let role_id = role.as_ref().and_then(|r| optional(r, "RoleId")).map(str::to_owned);
+    let role_id = role_id.unwrap_or_else(|| {
+        let bytes = call.derived(role_arn);
+        format!("AROA{}", crate::sandbox::ids::letters(&bytes, BASE32, 17))
+    });
+    let arn = format!("arn:{partition}:sts::{account}:assumed-role/{name}/{session}");
+    let user_id = format!("{role_id}:{session}");
+    let mut answer = json!({
+        "Credentials": credentials(call, account, &arn, &user_id, life),
+        "AssumedRoleUser": {"Arn": arn, "AssumedRoleId": user_id},
+    });
+    if let Some(source) = optional(input, "SourceIdentity") {
+        answer["SourceIdentity"] = json!(source);
+    }
+    Ok(answer)
+}
+
+fn credentials(call: &mut Call<'_>, account: &str, arn: &str, user_id: &str, life_s: f64) -> Value {
+    let key = format!("ASIA{}", call.letters(BASE32, 16));
+    let secret = call.letters(BASE32, 40);
+    let token = crate::sandbox::codec::to_base64(call.letters(BASE32, 120).as_bytes());
+    let expires = call.now() + life_s;
+    call.register_key(&key, json!({"account": account, "arn": arn, "user_id": user_id, "expires": expires}));
+    json!({
+        "AccessKeyId": key,
+        "SecretAccessKey": secret,
+        "SessionToken": token,
+        "Expiration": time::value(expires),
+    })
+}

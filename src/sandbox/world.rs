@@ -1,0 +1,140 @@
+//! The whole mutable state behind one lock: store, call log, conditions, bucket fills.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::call_log::{CallLog, Record};
+use super::conditions::{Buckets, Conditions};
+use super::identity::{DEFAULT_ACCOUNT, is_account};
+use super::store::{GLOBAL, Place, Store};
+
+/// The file of the calls that changed something, one JSON record a line.
+const CALLS_FILE: &str = "calls.ndjson";
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) log: CallLog,
+    pub(crate) conditions: Conditions,
+    pub(crate) buckets: Buckets,
+    /// Why the log could not be written; the call at hand reports it.
+    pub(crate) failure: Option<String>,
+    dir: Option<PathBuf>,
+}
+
+/// Whom an access key stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) account: String,
+    pub(crate) arn: String,
+    pub(crate) user_id: String,
+}
+
+impl World {
+    /// Makes a world around a store; `dir` is where the store lives.
+    pub(crate) fn new(store: Store, dir: Option<PathBuf>) -> io::Result<Self> {
+        let mut world = World {
+            store,
+            log: CallLog::default(),
+            conditions: Conditions::default(),
+            buckets: Buckets::default(),
+            failure: None,
+            dir,
+        };
+        if let Some(dir) = world.dir.clone() {
+            world.read_log(&dir)?;
+        }
+        Ok(world)
+    }
+
+    /// Reads the log of a saved world.
+    pub(crate) fn read_log(&mut self, dir: &Path) -> io::Result<()> {
+        let path = dir.join(CALLS_FILE);
+        if path.exists() {
+            // A line cut short by a kill is the last one and is left out.
+            for line in fs::read_to_string(path)?.lines() {
+                if let Ok(record) = serde_json::from_str(line) {
+                    self.log.push(record);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the log of changes beside a saved world.
+    pub(crate) fn save_log(&self, dir: &Path) -> io::Result<()> {
+        let mut text = String::new();
+        for record in self.log.records().iter().filter(|record| !record.touched.is_empty()) {
+            text += &serde_json::to_string(record).map_err(io::Error::other)?;
+            text.push('\n');
+        }
+        fs::write(dir.join(CALLS_FILE), text)
+    }
+
+    /// Writes the folder's log anew from the one in memory.
+    pub(crate) fn rewrite_log(&self) -> io::Result<()> {
+        match &self.dir {
+            Some(dir) => self.save_log(dir),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a call to the log, and to the folder's if it changed something.
+    pub(crate) fn record(&mut self, record: Record) -> io::Result<()> {
+        if let Some(dir) = self.dir.as_ref().filter(|_| !record.touched.is_empty()) {
+            let mut line = serde_json::to_vec(&record).map_err(io::Error::other)?;
+            line.push(b'\n');
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(dir.join(CALLS_FILE))?;
+            file.write_all(&line)?;
+        }
+        self.log.push(record);
+        Ok(())
+    }
+
+    /// Returns where registered access keys are kept.
+    pub(crate) fn sessions() -> Place {
+        Place { account: "sandbox".to_owned(), region: GLOBAL.to_owned(), service: "sessions".to_owned() }
+    }
+
+    /// Returns whom an access key stands for: a registered identity, else an account's default user.
+    pub(crate) fn identity(&self, access_key: &str, partition: &str, now: f64) -> Result<Identity, &'static str> {
+        let keys = self.store.shelf(&Self::sessions()).and_then(|shelf| shelf.collections.get("keys"));
+        if let Some(entry) = keys.and_then(|keys| keys.get(access_key)) {
+            if entry.value["expires"].as_f64().is_some_and(|end| end <= now) {
+                return Err("ExpiredToken");
+            }
+            let get = |key: &str| entry.value[key].as_str().unwrap_or_default().to_owned();
+            return Ok(Identity { account: get("account"), arn: get("arn"), user_id: get("user_id") });
+        }
+        if access_key.starts_with("ASIA") {
+            return Err("InvalidClientTokenId");
+        }
+        let account = if is_account(access_key) { access_key } else { DEFAULT_ACCOUNT };
+        let bytes = super::ids::entropy(0, &format!("user/{account}"), 0);
+        let tail = super::ids::letters(&bytes, super::ids::BASE32, 17);
+        Ok(Identity {
+            account: account.to_owned(),
+            arn: format!("arn:{partition}:iam::{account}:user/sandbox"),
+            user_id: format!("AIDA{tail}"),
+        })
+    }
+
+    /// Returns facts about the world for people.
+    pub(crate) fn status(&self) -> Value {
+        let mut kinds = serde_json::Map::new();
+        for (place, shelf) in self.store.shelves() {
+            for (name, entries) in shelf.collections.iter().filter(|(name, _)| !name.starts_with('_')) {
+                let key = format!("{}/{}/{}/{name}", place.account, place.region, place.service);
+                kinds.insert(key, Value::from(entries.len()));
+            }
+        }
+        serde_json::json!({
+            "seed": self.store.header.seed,
+            "calls": self.store.header.calls,
+            "resources": kinds,
+        })
+    }
+}
