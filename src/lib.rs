@@ -8,4 +8,5 @@ pub mod diagnostic;
 pub mod graph;
 pub mod kind;
 pub mod sandbox;
+pub mod state;
 pub mod value;
