@@ -91,6 +91,13 @@ impl AwsError {
         }
     }
 
+    /// Makes an error of a code that an answer has in its body, as those calls have that take many things at once.
+    pub fn answered(action: &str, code: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let service = action.split_once(':').map_or("opora", |(service, _)| service);
+        Self::own(action, classify(service, code, &message), code, message)
+    }
+
     /// Returns the action as IAM names it (`kms:CreateKey`).
     pub fn action(&self) -> String {
         format!("{}:{}", self.service, self.operation)
@@ -434,6 +441,7 @@ fn by_message(service: &str, code: &str, message: &str) -> Option<ErrorClass> {
         ("iam", "MalformedPolicyDocument") if says("Invalid principal") => Some(ErrorClass::NotYet),
         ("s3", "MalformedPolicy") if says("Invalid principal") => Some(ErrorClass::NotYet),
         ("ec2", "InvalidParameterValue") if says("Invalid IAM Instance Profile") => Some(ErrorClass::NotYet),
+        ("ec2", "InvalidParameter") if says("Unable to assume given IAM role") => Some(ErrorClass::NotYet),
         ("bedrock", "ValidationException") if says("assume") || says("Failed to validate permissions") => {
             Some(ErrorClass::NotYet)
         }

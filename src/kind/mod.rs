@@ -6,6 +6,7 @@
 mod normal;
 mod observed;
 mod policy;
+mod rules;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub use normal::{normalise, with_defaults};
 pub use observed::{Owner, Seen, SeenResource, Tags};
 pub use policy::{PolicyDocument, canonical_policy};
+pub(crate) use rules::{canonical_rules, port_range};
 pub use schema::{ArgumentDoc, OnChange, SchemaNode, Shape};
 
 use crate::graph::Address;

@@ -1,11 +1,13 @@
 //! Brings arguments into the normal form, so that equal meaning is equal value.
 //!
 //! Driven by the schema alone: defaults are filled in, arrays marked `x-set` are sorted and freed of
-//! duplicates, documents marked `x-policy` become canonical, and explicit nulls are dropped.
+//! duplicates, documents marked `x-policy` and rules marked `x-rules` become canonical, and explicit nulls
+//! are dropped.
 
 use serde_json::{Map, Value};
 
 use super::policy::canonical_policy;
+use super::rules::canonical_rules;
 use super::schema::{SchemaNode, Shape, shape, unwrap_nullable};
 use crate::value::{unreadable_reason, whole_unknown};
 
@@ -39,6 +41,9 @@ fn walk(node: &Value, value: &Value, fill: bool) -> Value {
             if has_flag(node, inner, "x-set") {
                 list.sort_by_key(Value::to_string);
                 list.dedup();
+            }
+            if has_flag(node, inner, "x-rules") {
+                return canonical_rules(&Value::Array(list));
             }
             Value::Array(list)
         }

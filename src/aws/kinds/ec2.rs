@@ -8,7 +8,7 @@ use std::future::Future;
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
 
-use crate::aws::resource::{Observation, Observed, ResourceKind};
+use crate::aws::resource::{Discovered, Observation, Observed, Problem, ResourceKind};
 use crate::aws::tags::{Owner, TagChanges, Tags, split};
 use crate::aws::wait::{Bound, Poll, until};
 use crate::aws::{Aws, AwsError, ErrorClass};
@@ -34,9 +34,17 @@ pub(super) fn split_tags(tags: Option<Vec<Tag>>) -> (Tags, Option<Owner>) {
     split(tags.unwrap_or_default().into_iter().map(pair))
 }
 
-/// Returns the value of the `Name` tag.
-pub(super) fn name_tag(tags: &Tags) -> Option<String> {
-    tags.get("Name").cloned()
+/// Makes what a search found of a resource's id and tags; its name is the `Name` tag.
+pub(super) fn discovered(id: Option<String>, tags: Option<Vec<Tag>>) -> Discovered {
+    let (tags, owner) = split_tags(tags);
+    Discovered { id: id.unwrap_or_default().into(), owner, name: tags.get("Name").cloned() }
+}
+
+/// Checks the size of an IPv4 range of a VPC or subnet; whether it is a range at all the schema says.
+pub(super) fn check_range(path: &str, text: &str) -> Option<Problem> {
+    let range: ipnet::Ipv4Net = text.parse().ok()?;
+    let fits = (16..=28).contains(&range.prefix_len());
+    (!fits).then(|| Problem::new(path, format!("`{text}` is not between /16 and /28")))
 }
 
 /// Brings a resource's tags to what is wanted; new ones are set before old ones go.
@@ -107,12 +115,12 @@ pub(super) fn answers<K: ResourceKind>(
 
 /// Makes the ARN of an EC2 resource (`vpc/vpc-0a1b`) of an account.
 pub(super) fn arn(aws: &Aws, account: Option<&str>, resource: &str) -> String {
-    let scope = Scope {
-        environment: String::new(),
-        account: account.unwrap_or_default().to_owned(),
-        region: aws.region().to_owned(),
-    };
-    scope.arn("ec2", resource)
+    scope(aws, account.unwrap_or_default()).arn("ec2", resource)
+}
+
+/// Returns an account and the region of the clients, to make ARNs of.
+pub(super) fn scope(aws: &Aws, account: &str) -> Scope {
+    Scope { environment: String::new(), account: account.to_owned(), region: aws.region().to_owned() }
 }
 
 /// Waits until a Describe shows a new resource; EC2's reads follow its writes by a moment.

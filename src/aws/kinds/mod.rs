@@ -1,8 +1,16 @@
 //! The registry of kinds: one line each, in the order of their names. Nothing else is edited to add one.
 
-#[allow(dead_code, reason = "its kinds follow")]
 mod ec2;
+mod elastic_ip;
+mod flow_log;
+mod internet_gateway;
 mod kms_key;
+mod nat_gateway;
+mod route_table;
+mod security_group;
+mod subnet;
+mod vpc;
+mod vpc_endpoint;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -11,7 +19,18 @@ use super::resource::{Kind, erase};
 use crate::kind::KindSchemas;
 
 static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn Kind>>> = LazyLock::new(|| {
-    let kinds = [erase::<kms_key::KmsKey>()];
+    let kinds = [
+        erase::<elastic_ip::ElasticIp>(),
+        erase::<flow_log::FlowLog>(),
+        erase::<internet_gateway::InternetGateway>(),
+        erase::<kms_key::KmsKey>(),
+        erase::<nat_gateway::NatGateway>(),
+        erase::<route_table::RouteTable>(),
+        erase::<security_group::SecurityGroup>(),
+        erase::<subnet::Subnet>(),
+        erase::<vpc::Vpc>(),
+        erase::<vpc_endpoint::VpcEndpoint>(),
+    ];
     kinds.into_iter().map(|kind| (kind.schema().name, kind)).collect()
 });
 
