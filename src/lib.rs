@@ -4,6 +4,7 @@
 //! Modules depend in one direction only; see ARCHITECTURE.md and the `tidy` test.
 pub mod aws;
 pub mod cli;
+pub mod controls;
 pub mod diagnostic;
 pub mod graph;
 pub mod kind;
