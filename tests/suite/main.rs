@@ -3,3 +3,4 @@
 
 mod sandbox_sdk;
 mod state;
+mod controls;
