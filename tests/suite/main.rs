@@ -1,6 +1,6 @@
 //! The integration test suite, one binary so that the SDK crates are linked once.
 #![expect(clippy::unwrap_used, reason = "all of this crate is tests, its fixtures included")]
 
+mod controls;
 mod sandbox_sdk;
 mod state;
-mod controls;

@@ -1,12 +1,26 @@
 //! The registry of kinds: one line each, in the order of their names. Nothing else is edited to add one.
 
+mod bedrock_guardrail;
+mod bedrock_guardrail_arguments;
+mod bedrock_guardrail_policies;
+mod bedrock_invocation_logging;
 mod ec2;
+mod efa;
 mod elastic_ip;
 mod flow_log;
 mod internet_gateway;
 mod kms_key;
+mod launch_template;
+mod launch_template_arguments;
+mod launch_template_data;
 mod nat_gateway;
+mod placement_group;
 mod route_table;
+mod sagemaker;
+mod sagemaker_endpoint;
+mod sagemaker_endpoint_config;
+mod sagemaker_endpoint_config_arguments;
+mod sagemaker_model;
 mod security_group;
 mod subnet;
 mod vpc;
@@ -20,12 +34,19 @@ use crate::kind::KindSchemas;
 
 static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn Kind>>> = LazyLock::new(|| {
     let kinds = [
+        erase::<bedrock_guardrail::BedrockGuardrail>(),
+        erase::<bedrock_invocation_logging::BedrockInvocationLogging>(),
         erase::<elastic_ip::ElasticIp>(),
         erase::<flow_log::FlowLog>(),
         erase::<internet_gateway::InternetGateway>(),
         erase::<kms_key::KmsKey>(),
+        erase::<launch_template::LaunchTemplate>(),
         erase::<nat_gateway::NatGateway>(),
+        erase::<placement_group::PlacementGroup>(),
         erase::<route_table::RouteTable>(),
+        erase::<sagemaker_endpoint::SagemakerEndpoint>(),
+        erase::<sagemaker_endpoint_config::SagemakerEndpointConfig>(),
+        erase::<sagemaker_model::SagemakerModel>(),
         erase::<security_group::SecurityGroup>(),
         erase::<subnet::Subnet>(),
         erase::<vpc::Vpc>(),
