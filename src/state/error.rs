@@ -169,12 +169,35 @@ struct WithSources<'e>(&'e StateError);
 
 impl fmt::Display for WithSources<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        // Many errors repeat the ones beneath them; each fact is said once.
+        let mut text = self.0.to_string();
         let mut source = self.0.source();
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            let said = error.to_string();
+            if !text.contains(&said) {
+                text = format!("{text}: {said}");
+            }
             source = error.source();
         }
-        Ok(())
+        f.write_str(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_errors_are_told_apart() {
+        let code =
+            |errno| StateError::from_io("writing to", ".opora/state", io::Error::from_raw_os_error(errno)).code();
+        // Linux's EACCES, ENOSPC, EROFS, EDQUOT and EIO.
+        assert_eq!([13, 28, 30, 122, 5].map(code), ["STATE007", "STATE005", "STATE006", "STATE005", "STATE009"]);
+    }
+
+    #[test]
+    fn the_detail_says_each_fact_once() {
+        let error = StateError::from_io("writing to", "x", io::Error::other("the disk is on fire"));
+        assert_eq!(error.into_diagnostic().detail.as_deref(), Some("writing to x failed: the disk is on fire"));
     }
 }

@@ -177,22 +177,7 @@ impl State {
 
     fn fold_resource(&mut self, entry: &Entry) {
         match entry {
-            Entry::Intent { run, step, address, kind, action, generation, token, id } => {
-                self.saw_generation(address, *generation);
-                let intent = OpenIntent {
-                    run: *run,
-                    step: *step,
-                    kind: kind.clone(),
-                    action: *action,
-                    generation: *generation,
-                    token: token.clone(),
-                    id: id.clone(),
-                };
-                let open = self.intents.entry(address.clone()).or_default();
-                // The same step tried again, by this run or by the one that recovers.
-                open.retain(|old| (old.action, old.generation, &old.token) != (*action, *generation, token));
-                open.push(intent);
-            }
+            Entry::Intent { .. } => self.fold_intent(entry),
             Entry::Created { address, kind, id, generation, .. } => {
                 self.close_intents(address, |intent| {
                     matches!(intent.action, Action::Create | Action::Replace) && intent.generation == *generation
@@ -247,6 +232,23 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    fn fold_intent(&mut self, entry: &Entry) {
+        let Entry::Intent { run, step, address, kind, action, generation, token, id } = entry else { return };
+        self.saw_generation(address, *generation);
+        let open = self.intents.entry(address.clone()).or_default();
+        // The same step tried again, by this run or by the one that recovers.
+        open.retain(|old| (old.action, old.generation, &old.token) != (*action, *generation, token));
+        open.push(OpenIntent {
+            run: *run,
+            step: *step,
+            kind: kind.clone(),
+            action: *action,
+            generation: *generation,
+            token: token.clone(),
+            id: id.clone(),
+        });
     }
 
     fn saw_generation(&mut self, address: &Address, generation: u64) {

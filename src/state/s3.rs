@@ -209,7 +209,10 @@ pub(super) fn sort_error(operation: &'static str, location: &str, error: object_
     let denied = matches!(error, object_store::Error::PermissionDenied { .. });
     let unknown = matches!(error, object_store::Error::Unauthenticated { .. });
     let location = location.to_owned();
-    let source: Source = Arc::new(error);
+    let source: Source = match Answer::find_in(&text) {
+        Some(answer) => Arc::new(answer),
+        None => Arc::new(error),
+    };
     match () {
         () if unknown || CREDENTIAL_CODES.iter().any(|code| says(code)) => StateError::Credentials { location, source },
         () if says("NoSuchBucket") => StateError::BucketNotFound { location, source },
@@ -222,6 +225,26 @@ pub(super) fn sort_error(operation: &'static str, location: &str, error: object_
 pub(super) fn is_absent_key(error: &object_store::Error, remote: bool) -> bool {
     matches!(error, object_store::Error::NotFound { .. })
         && (!remote || full_text(error).contains("<Code>NoSuchKey</Code>"))
+}
+
+/// What S3 said, out of the XML of its error answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {message} (request {request_id})")]
+struct Answer {
+    code: String,
+    message: String,
+    request_id: String,
+}
+
+impl Answer {
+    fn find_in(text: &str) -> Option<Self> {
+        let element = |name: &str| {
+            let start = text.split_once(&format!("<{name}>"))?.1;
+            Some(start.split_once(&format!("</{name}>"))?.0.to_owned())
+        };
+        let or_unknown = |name| element(name).unwrap_or_else(|| "unknown".to_owned());
+        Some(Self { code: element("Code")?, message: or_unknown("Message"), request_id: or_unknown("RequestId") })
+    }
 }
 
 fn full_text(error: &(dyn Error + 'static)) -> String {

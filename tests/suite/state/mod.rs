@@ -5,6 +5,7 @@ mod damage;
 mod faults;
 mod lease;
 mod replay;
+mod s3;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
