@@ -241,3 +241,16 @@ impl fmt::Display for Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_known_types_are_those_that_can_be_read() {
+        let error = serde_json::from_str::<Entry>(r#"{"type":"other"}"#).unwrap_err().to_string();
+        let expected = error.split_once("expected one of ").unwrap().1;
+        let names: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+        assert_eq!(names, ENTRY_TYPES);
+    }
+}
