@@ -4,6 +4,7 @@ mod bedrock_guardrail;
 mod bedrock_guardrail_arguments;
 mod bedrock_guardrail_policies;
 mod bedrock_invocation_logging;
+mod cloudtrail_trail;
 mod ec2;
 mod efa;
 mod elastic_ip;
@@ -13,14 +14,17 @@ mod kms_key;
 mod launch_template;
 mod launch_template_arguments;
 mod launch_template_data;
+mod log_group;
 mod nat_gateway;
 mod placement_group;
 mod route_table;
+mod s3_bucket;
 mod sagemaker;
 mod sagemaker_endpoint;
 mod sagemaker_endpoint_config;
 mod sagemaker_endpoint_config_arguments;
 mod sagemaker_model;
+mod secretsmanager_secret;
 mod security_group;
 mod subnet;
 mod vpc;
@@ -36,17 +40,21 @@ static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn Kind>>> = LazyLock::new
     let kinds = [
         erase::<bedrock_guardrail::BedrockGuardrail>(),
         erase::<bedrock_invocation_logging::BedrockInvocationLogging>(),
+        erase::<cloudtrail_trail::CloudtrailTrail>(),
         erase::<elastic_ip::ElasticIp>(),
         erase::<flow_log::FlowLog>(),
         erase::<internet_gateway::InternetGateway>(),
         erase::<kms_key::KmsKey>(),
         erase::<launch_template::LaunchTemplate>(),
+        erase::<log_group::LogGroup>(),
         erase::<nat_gateway::NatGateway>(),
         erase::<placement_group::PlacementGroup>(),
         erase::<route_table::RouteTable>(),
+        erase::<s3_bucket::S3Bucket>(),
         erase::<sagemaker_endpoint::SagemakerEndpoint>(),
         erase::<sagemaker_endpoint_config::SagemakerEndpointConfig>(),
         erase::<sagemaker_model::SagemakerModel>(),
+        erase::<secretsmanager_secret::SecretsmanagerSecret>(),
         erase::<security_group::SecurityGroup>(),
         erase::<subnet::Subnet>(),
         erase::<vpc::Vpc>(),
