@@ -4,11 +4,16 @@ mod bedrock_guardrail;
 mod bedrock_guardrail_arguments;
 mod bedrock_guardrail_policies;
 mod bedrock_invocation_logging;
+mod budget;
 mod cloudtrail_trail;
 mod ec2;
 mod efa;
 mod elastic_ip;
 mod flow_log;
+mod iam_account;
+mod iam_instance_profile;
+mod iam_policy;
+mod iam_role;
 mod internet_gateway;
 mod kms_key;
 mod launch_template;
@@ -40,9 +45,13 @@ static REGISTRY: LazyLock<BTreeMap<&'static str, Box<dyn Kind>>> = LazyLock::new
     let kinds = [
         erase::<bedrock_guardrail::BedrockGuardrail>(),
         erase::<bedrock_invocation_logging::BedrockInvocationLogging>(),
+        erase::<budget::Budget>(),
         erase::<cloudtrail_trail::CloudtrailTrail>(),
         erase::<elastic_ip::ElasticIp>(),
         erase::<flow_log::FlowLog>(),
+        erase::<iam_instance_profile::IamInstanceProfile>(),
+        erase::<iam_policy::IamPolicy>(),
+        erase::<iam_role::IamRole>(),
         erase::<internet_gateway::InternetGateway>(),
         erase::<kms_key::KmsKey>(),
         erase::<launch_template::LaunchTemplate>(),
