@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::value::has_unknown;
+use crate::value::{has_unknown, unreadable_reason};
 
 /// The ports of a rule that names none, for the protocols that have ports.
 const ALL_PORTS: (i64, i64) = (0, 65_535);
@@ -61,6 +61,8 @@ fn canonical_peer(peer: &Value) -> Value {
 fn canonical_protocol(protocol: Option<&Value>) -> Value {
     let text = match protocol {
         None | Some(Value::Null) => return Value::from("tcp"),
+        // What could not be read stays so, and is no protocol's name.
+        Some(hidden) if unreadable_reason(hidden).is_some() => return hidden.clone(),
         Some(Value::String(text)) => text.to_ascii_lowercase(),
         Some(other) => other.to_string(),
     };

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use cel::common::ast::operators as op;
 use serde_json::Value;
 
-use super::policy;
 use super::value::{List, Node, Unknown, Val};
+use super::{network, policy};
 use crate::value::{has_unknown, unreadable_reason};
 
 /// One function a check may call.
@@ -41,7 +41,8 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     function("statements", 1, false, "the statements of a policy document, each with lists in every field"),
     function("covers", 2, false, "whether a pattern with `*` and `?` fits a text, letters' case aside"),
     function("cidr_contains", 2, false, "whether the first range holds the second"),
-    function("is_world", 1, false, "true for `0.0.0.0/0` and `::/0`"),
+    function("is_world", 1, false, "true for `0.0.0.0/0`, `::/0` and half of either, alone or in a list"),
+    function("port_open", 3, false, "whether a rule's protocol and ports let TCP reach a port"),
 ];
 
 /// Calls an operator or function on its evaluated arguments.
@@ -58,6 +59,8 @@ pub(crate) fn call<'v>(name: &str, args: &[Val<'v>]) -> Val<'v> {
         (op::ADD | op::SUBSTRACT | op::MULTIPLY | op::NEGATE, _) => arithmetic(name, args),
         ("size", [value]) => size(value),
         ("statements", [value]) => policy::statements(value),
+        ("is_world", [value]) => network::is_world(value),
+        ("port_open", [protocol, ports, port]) => network::port_open(protocol, ports, port),
         _ => match args.iter().find_map(unknown_of) {
             Some(why) => Val::Unknown(why),
             None => on_texts(name, args),
@@ -338,7 +341,6 @@ fn on_texts<'v>(name: &str, args: &[Val<'v>]) -> Val<'v> {
             Err(_) => Val::invalid(format!("`{pattern}` is no regular expression")),
         },
         ("covers", [pattern, text]) => Val::Bool(policy::covers(pattern, text)),
-        ("is_world", [range]) => Val::Bool(["0.0.0.0/0", "::/0"].contains(range)),
         ("cidr_contains", [outer, inner]) => match (outer.parse::<ipnet::IpNet>(), inner.parse::<ipnet::IpNet>()) {
             (Ok(outer), Ok(inner)) => Val::Bool(outer.contains(&inner)),
             _ => Val::invalid(format!("`{outer}` and `{inner}` are not two ranges")),

@@ -9,6 +9,7 @@
 mod eval;
 mod functions;
 mod lint;
+mod network;
 mod policy;
 mod value;
 
