@@ -8,6 +8,8 @@ pub mod controls;
 pub mod diagnostic;
 pub mod graph;
 pub mod kind;
+pub mod render;
 pub mod sandbox;
+pub mod spec;
 pub mod state;
 pub mod value;

@@ -5,5 +5,6 @@
 mod address;
 mod order;
 
+pub(crate) use address::is_identifier;
 pub use address::{Address, AddressError, PhysicalId};
 pub use order::{Cycle, levels, topological};

@@ -3,4 +3,5 @@
 
 mod controls;
 mod sandbox_sdk;
+mod spec;
 mod state;
