@@ -25,7 +25,8 @@ enum Target {
 /// Reads the filters of a request; an unknown name is refused, as EC2 does.
 pub(super) fn parse(input: &Value, known: &[Known]) -> Result<Vec<Filter>, AwsError> {
     let mut found = Vec::new();
-    for filter in input["Filters"].as_array().into_iter().flatten() {
+    // Some operations call the list by its singular.
+    for filter in ["Filters", "Filter"].iter().filter_map(|key| input[*key].as_array()).flatten() {
         let name = text(filter, "Name");
         let values: Vec<String> = texts(filter, "Values").into_iter().map(str::to_owned).collect();
         if values.is_empty() {

@@ -4,7 +4,22 @@
 //! `Tags`; new ones take tags by [`new_tags`]; lists answer through [`describe`].
 
 mod account;
+mod address;
+mod endpoint;
+mod endpoint_service;
 mod filter;
+mod flow_log;
+mod interface;
+mod internet_gateway;
+mod ipv6;
+mod nat_gateway;
+mod network_acl;
+mod permission;
+mod prefix_list;
+mod route;
+mod route_table;
+mod security_group;
+mod security_group_rule;
 mod subnet;
 mod tagging;
 mod vpc;
@@ -16,8 +31,26 @@ use crate::sandbox::call::{Call, text, texts};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::tags::{self, TagFault, Tags};
 
-pub(super) const OPERATIONS: &[Operations] =
-    &[account::OPERATIONS, subnet::OPERATIONS, tagging::OPERATIONS, vpc::OPERATIONS];
+pub(super) const OPERATIONS: &[Operations] = &[
+    account::OPERATIONS,
+    address::OPERATIONS,
+    endpoint::OPERATIONS,
+    endpoint_service::OPERATIONS,
+    flow_log::OPERATIONS,
+    interface::OPERATIONS,
+    internet_gateway::OPERATIONS,
+    ipv6::OPERATIONS,
+    nat_gateway::OPERATIONS,
+    network_acl::OPERATIONS,
+    prefix_list::OPERATIONS,
+    route::OPERATIONS,
+    route_table::OPERATIONS,
+    security_group::OPERATIONS,
+    security_group_rule::OPERATIONS,
+    subnet::OPERATIONS,
+    tagging::OPERATIONS,
+    vpc::OPERATIONS,
+];
 
 /// The error for an id that names nothing, such as `InvalidVpcID.NotFound`.
 fn not_found(code: &str, kind: &str, id: &str) -> AwsError {
@@ -57,16 +90,27 @@ fn new_tags(input: &Value, resource_type: &str) -> Result<Value, AwsError> {
 }
 
 /// Answers a describe operation: by ids, by filters, paged.
-///
-/// `extra` answers the filters that are not the resource's own members; see [`filter::matches`].
 fn describe(
+    call: &mut Call<'_>,
+    input: &Value,
+    kept: (&str, &str),
+    ids: (&str, fn(&str) -> AwsError),
+    known: &[filter::Known],
+) -> Answer {
+    describe_as(call, input, kept, ids, known, |_, _| {})
+}
+
+/// Answers a describe operation whose resources look otherwise than they are kept; filters see what is shown.
+fn describe_as(
     call: &mut Call<'_>,
     input: &Value,
     (collection, result): (&str, &str),
     (ids, missing): (&str, fn(&str) -> AwsError),
     known: &[filter::Known],
+    show: impl Fn(&Call<'_>, &mut Value),
 ) -> Answer {
     vpc::ensure_default(call);
+    check_page_size(call, input)?;
     let wanted = texts(input, ids);
     if !wanted.is_empty() && input.get("MaxResults").is_some() {
         let message = "The parameters MaxResults and ids cannot be used together";
@@ -77,10 +121,71 @@ fn describe(
     }
     let filters = filter::parse(input, known)?;
     let mut rows = call.list(collection);
-    rows.retain(|(id, row)| {
-        (wanted.is_empty() || wanted.contains(&id.as_str())) && filters.iter().all(|f| f.fits(row))
-    });
+    rows.retain(|(id, _)| wanted.is_empty() || wanted.contains(&id.as_str()));
+    for (_, row) in &mut rows {
+        show(call, row);
+    }
+    rows.retain(|(_, row)| filters.iter().all(|f| f.fits(row)));
     call.paged(input, result, rows, usize::MAX)
+}
+
+/// The operations whose pages may be smaller than five.
+const SMALL_PAGES: &[&str] = &[
+    "DescribeFlowLogs",
+    "DescribeLaunchTemplateVersions",
+    "DescribeLaunchTemplates",
+    "DescribeManagedPrefixLists",
+    "DescribePrefixLists",
+    "DescribeVpcEndpointServices",
+    "DescribeVpcEndpoints",
+];
+
+fn check_page_size(call: &Call<'_>, input: &Value) -> Result<(), AwsError> {
+    let Some(size) = input.get("MaxResults").and_then(Value::as_i64) else { return Ok(()) };
+    let least = if SMALL_PAGES.contains(&call.operation.name.as_str()) { 1 } else { 5 };
+    let most = if call.operation.name == "DescribeRouteTables" { 100 } else { 1000 };
+    if (least..=most).contains(&size) {
+        return Ok(());
+    }
+    let message =
+        format!("Value ( {size} ) for parameter maxResults is invalid. Expecting a value between {least} and {most}.");
+    Err(invalid(message))
+}
+
+/// Refuses an id that has not the form of its kind's ids.
+fn check_form(prefix: &str, id: &str, code: &str) -> Result<(), AwsError> {
+    let rest = id.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+    let fine = rest.is_some_and(|rest| {
+        (rest.len() == 8 || rest.len() == 17) && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    });
+    if fine { Ok(()) } else { Err(AwsError::new(code, format!("Invalid id: \"{id}\" (expecting \"{prefix}-...\")"))) }
+}
+
+/// Returns the members of a list of structures.
+fn items<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    value[key].as_array().into_iter().flatten()
+}
+
+/// Returns the error for a member that is missing.
+fn needs(parameter: &str) -> AwsError {
+    AwsError::new("MissingParameter", format!("The request must contain the parameter {parameter}"))
+}
+
+/// Adds a value to a list member.
+fn push(resource: &mut Value, key: &str, value: Value) {
+    if !resource[key].is_array() {
+        resource[key] = json!([]);
+    }
+    if let Some(list) = resource[key].as_array_mut() {
+        list.push(value);
+    }
+}
+
+/// Keeps those items of a list member that pass.
+fn retain(resource: &mut Value, key: &str, keep: impl Fn(&Value) -> bool) {
+    if let Some(list) = resource[key].as_array_mut() {
+        list.retain(keep);
+    }
 }
 
 /// Returns whether anything in a collection refers to an id by a member.

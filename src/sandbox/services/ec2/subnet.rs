@@ -4,7 +4,7 @@ use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
 use super::vpc::{self, block, blocks, overlap};
-use super::{dependency, describe, done, invalid, new_tags, not_found, refers, zone_id, zones};
+use super::{dependency, describe_as, done, interface, invalid, ipv6, new_tags, not_found, refers, zone_id, zones};
 use crate::sandbox::call::{Call, Transition, text};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
@@ -21,6 +21,11 @@ pub(super) const SUBNETS: &str = "subnets";
 const PENDING_S: f64 = 1.0;
 /// The addresses of each subnet that AWS keeps for itself.
 const RESERVED: u64 = 5;
+
+/// Returns a subnet by id.
+pub(super) fn subnet(call: &Call<'_>, id: &str) -> Result<Value, AwsError> {
+    call.get(SUBNETS, id).ok_or_else(|| missing(id))
+}
 
 fn missing(id: &str) -> AwsError {
     not_found("InvalidSubnetID.NotFound", "subnet", id)
@@ -85,10 +90,10 @@ fn create_subnet(call: &mut Call<'_>, input: &Value) -> Answer {
     vpc::ensure_default(call);
     let vpc_id = text(input, "VpcId");
     let found = vpc::vpc(call, vpc_id)?;
-    if ["Ipv4IpamPoolId", "Ipv6IpamPoolId", "Ipv6CidrBlock", "OutpostArn"].iter().any(|key| input.get(*key).is_some())
+    if ["Ipv4IpamPoolId", "Ipv6IpamPoolId", "OutpostArn"].iter().any(|key| input.get(*key).is_some())
         || input["Ipv6Native"] == true
     {
-        let message = "the sandbox has no IPAM pools, no IPv6 and no Outposts";
+        let message = "the sandbox has no IPAM pools, no IPv6-only subnets and no Outposts";
         return Err(AwsError::new("NotImplementedBySandbox", message));
     }
     let Some(given) = input["CidrBlock"].as_str() else {
@@ -121,12 +126,16 @@ fn create_subnet(call: &mut Call<'_>, input: &Value) -> Answer {
         invalid(format!("Value for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: {names}."))
     })?;
     let tags = new_tags(input, "subnet")?;
+    let ipv6 = input["Ipv6CidrBlock"].as_str().map(|given| ipv6::part(call, &found, given)).transpose()?;
     let id = make(call, vpc_id, part, zone, &zone_id(zone), false, tags);
+    if let Some(association) = ipv6 {
+        call.change(SUBNETS, &id, |subnet| subnet["Ipv6CidrBlockAssociationSet"] = json!([association]));
+    }
     Ok(json!({"Subnet": call.get(SUBNETS, &id)}))
 }
 
 fn describe_subnets(call: &mut Call<'_>, input: &Value) -> Answer {
-    describe(
+    describe_as(
         call,
         input,
         (SUBNETS, "Subnets"),
@@ -146,8 +155,15 @@ fn describe_subnets(call: &mut Call<'_>, input: &Value) -> Answer {
             ("state", "State"),
             ("subnet-arn", "SubnetArn"),
             ("subnet-id", "SubnetId"),
+            ("ipv6-cidr-block-association.association-id", "Ipv6CidrBlockAssociationSet.AssociationId"),
+            ("ipv6-cidr-block-association.ipv6-cidr-block", "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock"),
             ("vpc-id", "VpcId"),
         ],
+        |call, subnet| {
+            let used = interface::count(call, text(subnet, "SubnetId"));
+            let free = subnet["AvailableIpAddressCount"].as_u64().unwrap_or_default();
+            subnet["AvailableIpAddressCount"] = json!(free.saturating_sub(used));
+        },
     )
 }
 
@@ -203,6 +219,16 @@ fn modify_subnet_attribute(call: &mut Call<'_>, input: &Value) -> Answer {
     let options = "PrivateDnsNameOptionsOnLaunch";
     let path: &[&str] = match name.as_str() {
         "MapPublicIpOnLaunch" => &["MapPublicIpOnLaunch"],
+        "AssignIpv6AddressOnCreation" => {
+            let subnet = subnet(call, id)?;
+            if value == true && ipv6::blocks(&subnet).is_empty() {
+                return Err(invalid(format!(
+                    "Invalid value 'true' for assignIpv6AddressOnCreation. The subnet {id} has no IPv6 CIDR block."
+                )));
+            }
+            &["AssignIpv6AddressOnCreation"]
+        }
+        "EnableResourceNameDnsAAAARecordOnLaunch" => &[options, "EnableResourceNameDnsAAAARecord"],
         "EnableDns64" => &["EnableDns64"],
         "PrivateDnsHostnameTypeOnLaunch" => &[options, "HostnameType"],
         "EnableResourceNameDnsARecordOnLaunch" => &[options, "EnableResourceNameDnsARecord"],

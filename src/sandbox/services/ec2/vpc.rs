@@ -1,11 +1,11 @@
 //! VPCs, with the default VPC and what every VPC comes with: main route table, network ACL, default group.
 //!
-//! Not simulated: IPAM pools, IPv6.
+//! Not simulated: IPAM pools, IPv6 blocks of a customer's own.
 
 use ipnet::Ipv4Net;
 use serde_json::{Value, json};
 
-use super::{dependency, describe, done, invalid, new_tags, not_found, zone_id, zones};
+use super::{dependency, describe, done, invalid, ipv6, new_tags, not_found, zone_id, zones};
 use crate::sandbox::call::{Call, Transition, text};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
@@ -76,6 +76,12 @@ pub(super) fn ensure_default(call: &mut Call<'_>) {
     let parts = block.subnets(20).into_iter().flatten();
     for (zone, part) in zones(&call.region).into_iter().zip(parts) {
         super::subnet::make(call, &id, part, &zone, &zone_id(&zone), true, json!([]));
+    }
+    let gateway = super::internet_gateway::make_default(call, &id);
+    let route =
+        json!({"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": gateway, "Origin": "CreateRoute", "State": "active"});
+    for (table, _) in call.list("route_tables") {
+        call.change("route_tables", &table, |row| super::push(row, "Routes", route.clone()));
     }
     // Reading is no change of the caller's.
     call.touched.clear();
@@ -206,10 +212,8 @@ fn companions(call: &mut Call<'_>, vpc: &str, block: Ipv4Net) {
 }
 
 fn create_vpc(call: &mut Call<'_>, input: &Value) -> Answer {
-    if ["Ipv4IpamPoolId", "Ipv6IpamPoolId", "Ipv6Pool", "Ipv6CidrBlock"].iter().any(|key| input.get(*key).is_some())
-        || input["AmazonProvidedIpv6CidrBlock"] == true
-    {
-        let message = "the sandbox has no IPAM pools and no IPv6";
+    if ["Ipv4IpamPoolId", "Ipv6IpamPoolId", "Ipv6Pool", "Ipv6CidrBlock"].iter().any(|key| input.get(*key).is_some()) {
+        let message = "the sandbox has no IPAM pools and no IPv6 blocks but Amazon's";
         return Err(AwsError::new("NotImplementedBySandbox", message));
     }
     let Some(given) = input["CidrBlock"].as_str() else {
@@ -228,6 +232,10 @@ fn create_vpc(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(AwsError::new("VpcLimitExceeded", message));
     }
     let id = make(call, block, tenancy, false, tags);
+    if input["AmazonProvidedIpv6CidrBlock"] == true {
+        let association = ipv6::amazons(call);
+        call.change(VPCS, &id, |vpc| vpc["Ipv6CidrBlockAssociationSet"] = json!([association]));
+    }
     Ok(json!({"Vpc": vpc(call, &id)?}))
 }
 
@@ -241,6 +249,8 @@ fn describe_vpcs(call: &mut Call<'_>, input: &Value) -> Answer {
             ("cidr", "CidrBlock"),
             ("cidr-block-association.association-id", "CidrBlockAssociationSet.AssociationId"),
             ("cidr-block-association.cidr-block", "CidrBlockAssociationSet.CidrBlock"),
+            ("ipv6-cidr-block-association.association-id", "Ipv6CidrBlockAssociationSet.AssociationId"),
+            ("ipv6-cidr-block-association.ipv6-cidr-block", "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock"),
             ("dhcp-options-id", "DhcpOptionsId"),
             ("is-default", "IsDefault"),
             ("isDefault", "IsDefault"),
@@ -333,8 +343,20 @@ fn associate_vpc_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
     let id = text(input, "VpcId");
     ensure_default(call);
     let found = vpc(call, id)?;
+    if input["AmazonProvidedIpv6CidrBlock"] == true && input.get("CidrBlock").is_none() {
+        if !ipv6::blocks(&found).is_empty() {
+            let message = format!("This network '{id}' has met its maximum number of allowed CIDRs");
+            return Err(AwsError::new("CidrLimitExceeded", message));
+        }
+        let association = ipv6::amazons(call);
+        let mut answered = association.clone();
+        answered["Ipv6CidrBlockState"] = json!({"State": "associating"});
+        call.change(VPCS, id, |vpc| super::push(vpc, "Ipv6CidrBlockAssociationSet", association));
+        return Ok(json!({"VpcId": id, "Ipv6CidrBlockAssociation": answered}));
+    }
     let Some(given) = input["CidrBlock"].as_str() else {
-        return Err(AwsError::new("NotImplementedBySandbox", "the sandbox has no IPAM pools and no IPv6"));
+        let message = "the sandbox has no IPAM pools and no IPv6 blocks but Amazon's";
+        return Err(AwsError::new("NotImplementedBySandbox", message));
     };
     let block = block(given, "Vpc")?;
     let held = blocks(&found);
@@ -366,6 +388,9 @@ fn associate_vpc_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
 
 fn disassociate_vpc_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
     let wanted = text(input, "AssociationId");
+    if let Some(answer) = disassociate_ipv6(call, wanted)? {
+        return Ok(answer);
+    }
     let holds = |vpc: &Value| {
         let sets = vpc["CidrBlockAssociationSet"].as_array().into_iter().flatten();
         sets.into_iter().find(|set| text(set, "AssociationId") == wanted).cloned()
@@ -398,4 +423,23 @@ fn disassociate_vpc_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
     let mut answered = association;
     answered["CidrBlockState"] = json!({"State": "disassociating"});
     Ok(json!({"VpcId": id, "CidrBlockAssociation": answered}))
+}
+
+/// Takes an IPv6 block from the VPC that has it under an association's id; none if no VPC has.
+fn disassociate_ipv6(call: &mut Call<'_>, wanted: &str) -> Result<Option<Value>, AwsError> {
+    const SET: &str = "Ipv6CidrBlockAssociationSet";
+    let found = call.list(VPCS).into_iter().find_map(|(id, vpc)| {
+        let one = super::items(&vpc, SET).find(|one| text(one, "AssociationId") == wanted).cloned();
+        one.map(|one| (id, one))
+    });
+    let Some((id, association)) = found else { return Ok(None) };
+    let used = call.list("subnets").iter().any(|(_, row)| text(row, "VpcId") == id && !ipv6::blocks(row).is_empty());
+    if used {
+        let message = format!("The vpc CIDR block with association ID {wanted} has dependencies");
+        return Err(AwsError::new("DependencyViolation", message));
+    }
+    call.change(VPCS, &id, |vpc| super::retain(vpc, SET, |one| text(one, "AssociationId") != wanted));
+    let mut answered = association;
+    answered["Ipv6CidrBlockState"] = json!({"State": "disassociating"});
+    Ok(Some(json!({"VpcId": id, "Ipv6CidrBlockAssociation": answered})))
 }
