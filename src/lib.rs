@@ -7,6 +7,7 @@ pub mod cli;
 pub mod controls;
 pub mod diagnostic;
 pub mod graph;
+pub mod jobs;
 pub mod kind;
 pub mod render;
 pub mod sandbox;

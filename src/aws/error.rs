@@ -430,7 +430,9 @@ fn classify(service: &str, code: &str, message: &str) -> ErrorClass {
 fn by_message(service: &str, code: &str, message: &str) -> Option<ErrorClass> {
     let says = |text: &str| message.contains(text);
     match (service, code) {
-        ("sagemaker", "ValidationException") if says("Could not find") || says("does not exist") => {
+        ("sagemaker", "ValidationException")
+            if says("Could not find") || says("does not exist") || says("resource not found") =>
+        {
             Some(ErrorClass::NotFound)
         }
         ("sagemaker", "ValidationException") if says("already existing") || says("already exists") => {

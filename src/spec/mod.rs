@@ -17,8 +17,8 @@ mod model;
 mod modules;
 mod networks;
 mod resolve;
-mod suggest;
-mod template;
+pub(crate) mod suggest;
+pub(crate) mod template;
 mod validate;
 pub mod yaml;
 
