@@ -9,6 +9,7 @@ use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use serde::Serialize;
@@ -66,6 +67,8 @@ pub fn connect_with(seam: Seam, credentials: Credentials, region: &str, pacing: 
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
+        // Its background timer would sleep on the clock of the seam, which may be a virtual one.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
     Aws::new(&config, seam, pacing)
 }

@@ -1,3 +1,140 @@
-//! The command line: one file per subcommand; the only module that prints.
+//! The command line: one file per subcommand, and the only place that prints, asks or reads the environment.
 
-pub mod sandbox;
+mod apply;
+mod audit;
+mod completions;
+mod context;
+mod destroy;
+mod drift;
+mod exit;
+mod explain;
+mod graph;
+mod import;
+mod init;
+mod output;
+mod plan;
+mod plan_text;
+mod sandbox;
+mod show;
+mod state;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use context::Context;
+use exit::Exit;
+use output::{Color, Output};
+
+/// Takes an AWS account to a running, provably compliant environment for AI work, and keeps it so.
+#[derive(Debug, Parser)]
+#[command(name = "opora", version, about, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The spec.
+    #[arg(long, short = 'f', global = true, value_name = "FILE", env = "OPORA_SPEC", default_value = "opora.yaml")]
+    pub spec: PathBuf,
+    /// A value for an input of the spec; may be given several times.
+    #[arg(long = "input", short = 'i', global = true, value_name = "NAME=VALUE")]
+    pub inputs: Vec<String>,
+    /// Uses a simulated AWS in place of the account, kept in a folder.
+    #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, require_equals = true,
+        default_missing_value = ".opora/sandbox")]
+    pub sandbox: Option<PathBuf>,
+    /// A profile of the AWS configuration.
+    #[arg(long, global = true, value_name = "NAME", env = "AWS_PROFILE")]
+    pub profile: Option<String>,
+    /// An endpoint in place of AWS's own, for all services.
+    #[arg(long, global = true, value_name = "URL", env = "AWS_ENDPOINT_URL")]
+    pub endpoint_url: Option<String>,
+    /// Prints JSON to standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Prints no progress and no remarks.
+    #[arg(long, short = 'q', global = true)]
+    pub quiet: bool,
+    /// When to use colour.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub color: Color,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Writes a starter spec.
+    Init(init::Init),
+    /// Checks the spec, and reports every problem at once.
+    Validate(validate::Validate),
+    /// Shows what apply would do, and changes nothing.
+    Plan(plan::PlanArgs),
+    /// Makes the account what the spec says.
+    Apply(apply::Apply),
+    /// Deletes everything that the state holds.
+    Destroy(destroy::Destroy),
+    /// Finds what differs from what was applied, and what nothing manages.
+    Drift(drift::DriftArgs),
+    /// Shows a plan file, a resource of the state, or all of it.
+    Show(show::Show),
+    /// Looks into the state and changes what it records.
+    State(state::StateArgs),
+    /// Takes an existing resource into the state.
+    Import(import::Import),
+    /// Draws what refers to what.
+    Graph(graph::Graph),
+    /// Explains an error code.
+    Explain(explain::Explain),
+    /// The simulated AWS: serve, reset, save, load, status.
+    Sandbox(sandbox::Sandbox),
+    /// Prints a completion script for a shell.
+    Completions(completions::Completions),
+}
+
+/// Runs a command and returns its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let failed = error.use_stderr();
+            let _ = error.print();
+            return if failed { Exit::Failed.into() } else { Exit::Done.into() };
+        }
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let out = Output::new(cli.global.json, cli.global.quiet, cli.global.color, no_color);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out.complain(format!("error: no runtime could be started: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    let context = Context::new(cli.global, out);
+    runtime.block_on(run(cli.command, &context)).into()
+}
+
+async fn run(command: Command, context: &Context) -> Exit {
+    match command {
+        Command::Init(args) => init::run(&args, context),
+        Command::Validate(args) => validate::run(&args, context),
+        Command::Plan(args) => plan::run(&args, context).await,
+        Command::Apply(args) => apply::run(&args, context).await,
+        Command::Destroy(args) => destroy::run(&args, context).await,
+        Command::Drift(args) => drift::run(&args, context).await,
+        Command::Show(args) => show::run(&args, context).await,
+        Command::State(args) => state::run(&args, context).await,
+        Command::Import(args) => import::run(&args, context).await,
+        Command::Graph(args) => graph::run(&args, context),
+        Command::Explain(args) => explain::run(&args, context),
+        Command::Sandbox(args) => sandbox::run(&args, context).await,
+        Command::Completions(args) => completions::run(&args, context),
+    }
+}

@@ -1,25 +1,39 @@
-//! `opora sandbox serve`: the simulated AWS on a local port, for boto3, the AWS CLI and Terraform.
-//!
-//! Prints one line, `listening on http://127.0.0.1:PORT`, when it takes requests.
+//! `opora sandbox`: the simulated AWS on a local port, and the folder that keeps it.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use crate::sandbox::{Clock, Sandbox};
+use super::context::Context;
+use super::exit::Exit;
+use crate::diagnostic::Diagnostic;
+use crate::sandbox::{Clock, Sandbox as World};
 
-/// The subcommands of `opora sandbox`.
-#[derive(Debug, Subcommand)]
-pub enum SandboxCommand {
-    /// Serves a simulated AWS until interrupted.
-    Serve(Serve),
+/// Arguments of `opora sandbox`.
+#[derive(Debug, Args)]
+pub(crate) struct Sandbox {
+    #[command(subcommand)]
+    command: SandboxCommand,
 }
 
-/// The options of `opora sandbox serve`.
+#[derive(Debug, Subcommand)]
+enum SandboxCommand {
+    /// Serves a simulated AWS to any client until interrupted; prints the line `listening on http://ADDRESS`.
+    Serve(Serve),
+    /// Empties the folder's world.
+    Reset(Folder),
+    /// Copies the folder's world to another folder.
+    Save(Copy),
+    /// Replaces the folder's world by another folder's.
+    Load(Copy),
+    /// Says what the folder's world holds.
+    Status(Folder),
+}
+
 #[derive(Debug, Args)]
-pub struct Serve {
+struct Serve {
     /// The address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:4566")]
     listen: SocketAddr,
@@ -34,17 +48,59 @@ pub struct Serve {
     seed: u64,
 }
 
-/// Runs a subcommand to its end.
-pub fn run(command: SandboxCommand) -> io::Result<()> {
-    let SandboxCommand::Serve(options) = command;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(options))
+#[derive(Debug, Args)]
+struct Folder {
+    /// The folder of the world.
+    #[arg(long, default_value = ".opora/sandbox")]
+    dir: PathBuf,
 }
 
-async fn serve(options: Serve) -> io::Result<()> {
+#[derive(Debug, Args)]
+struct Copy {
+    #[command(flatten)]
+    folder: Folder,
+    /// The other folder.
+    other: PathBuf,
+}
+
+pub(crate) async fn run(args: &Sandbox, context: &Context) -> Exit {
+    let done = match &args.command {
+        SandboxCommand::Serve(serve) => self::serve(serve, context).await,
+        SandboxCommand::Reset(folder) => open(&folder.dir).and_then(|world| {
+            world.reset()?;
+            context.out.line(format!("{} is empty", folder.dir.display()));
+            Ok(())
+        }),
+        SandboxCommand::Save(copy) => open(&copy.folder.dir).and_then(|world| {
+            world.save(&copy.other)?;
+            context.out.line(format!("saved to {}", copy.other.display()));
+            Ok(())
+        }),
+        SandboxCommand::Load(copy) => open(&copy.folder.dir).and_then(|world| {
+            world.load(&copy.other)?;
+            context.out.line(format!("loaded from {}", copy.other.display()));
+            Ok(())
+        }),
+        SandboxCommand::Status(folder) => open(&folder.dir).map(|world| context.out.document(&world.status())),
+    };
+    match done {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            let refused = Diagnostic::error("CONN004", "the sandbox can't be used").detail(error.to_string());
+            context.refuse(&refused.into(), None);
+            Exit::Failed
+        }
+    }
+}
+
+fn open(dir: &Path) -> std::io::Result<World> {
+    World::open(dir)
+}
+
+async fn serve(options: &Serve, context: &Context) -> std::io::Result<()> {
     let sandbox = match &options.dir {
-        Some(dir) => Sandbox::open(dir)?,
-        None => Sandbox::in_memory(options.seed),
+        Some(dir) => World::open(dir)?,
+        None => World::in_memory(options.seed),
     };
     let kept = sandbox.clock().seconds();
     let clock = Clock::wall(options.speed);
@@ -54,12 +110,8 @@ async fn serve(options: Serve) -> io::Result<()> {
     }
     let sandbox = sandbox.with_clock(clock);
     let listener = tokio::net::TcpListener::bind(options.listen).await?;
-    let address = listener.local_addr()?;
-    {
-        let mut out = io::stdout().lock();
-        writeln!(out, "listening on http://{address}")?;
-        out.flush()?;
-    }
+    context.out.raw(&format!("listening on http://{}\n", listener.local_addr()?));
+    std::io::stdout().flush()?;
     let stop = async {
         tokio::signal::ctrl_c().await.ok();
     };

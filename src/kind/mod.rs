@@ -19,7 +19,7 @@ pub use observed::{Owner, Seen, SeenResource, Tags};
 pub use policy::{PolicyDocument, canonical_policy};
 pub(crate) use rules::{canonical_rules, port_range};
 pub use schema::{ArgumentDoc, OnChange, SchemaNode, Shape};
-pub(crate) use schema::{describe, enum_values, shape, step, unwrap_nullable};
+pub(crate) use schema::{describe, enum_values, is_policy, shape, step, unwrap_nullable};
 
 use crate::graph::Address;
 

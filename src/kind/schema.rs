@@ -169,6 +169,11 @@ pub(crate) fn unwrap_nullable(node: &Value) -> &Value {
     node
 }
 
+/// Tells whether a node is an IAM policy document.
+pub(crate) fn is_policy(node: &Value) -> bool {
+    [node, unwrap_nullable(node)].iter().any(|node| node.get("x-policy").and_then(Value::as_bool) == Some(true))
+}
+
 fn is_null(node: &Value) -> bool {
     node.get("type").and_then(Value::as_str) == Some("null")
 }

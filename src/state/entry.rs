@@ -127,6 +127,9 @@ pub enum Entry {
         /// The id of what is updated or deleted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<PhysicalId>,
+        /// What a create asks for, so that it can be looked for or asked for again; null otherwise.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        arguments: Value,
     },
     /// A create call answered with an id; further calls may follow before the resource is complete.
     Created { run: RunId, step: u32, address: Address, kind: String, id: PhysicalId, generation: u64 },

@@ -52,6 +52,9 @@ pub struct OpenIntent {
     pub action: Action,
     pub generation: u64,
     pub token: String,
+    /// What a create asked for; null for other actions.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub arguments: Value,
     /// The id of what is updated or deleted, or of what a failed create is known to have left.
     pub id: Option<PhysicalId>,
 }
@@ -235,7 +238,9 @@ impl State {
     }
 
     fn fold_intent(&mut self, entry: &Entry) {
-        let Entry::Intent { run, step, address, kind, action, generation, token, id } = entry else { return };
+        let Entry::Intent { run, step, address, kind, action, generation, token, id, arguments } = entry else {
+            return;
+        };
         self.saw_generation(address, *generation);
         let open = self.intents.entry(address.clone()).or_default();
         // The same step tried again, by this run or by the one that recovers.
@@ -248,6 +253,7 @@ impl State {
             generation: *generation,
             token: token.clone(),
             id: id.clone(),
+            arguments: arguments.clone(),
         });
     }
 

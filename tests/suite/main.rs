@@ -1,7 +1,10 @@
 //! The integration test suite, one binary so that the SDK crates are linked once.
 #![expect(clippy::unwrap_used, reason = "all of this crate is tests, its fixtures included")]
 
+mod conformance;
 mod controls;
+mod engine;
 mod sandbox_sdk;
 mod spec;
 mod state;
+mod support;

@@ -1,0 +1,113 @@
+//! Runs a plan's steps: journal, call, journal. It decides nothing and never plans again.
+//!
+//! Before each first call an intent is in the log, after it the id, at the end what was read back. A run that
+//! is killed anywhere is taken up by [`recover`] at the start of the next one. Steps run as soon as what they
+//! need is done; how many are in flight follows from the pacing alone.
+
+mod recover;
+mod refresh;
+mod run;
+mod step;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+pub use recover::recover;
+pub use refresh::{Unmanaged, observe, observe_unmanaged, wanted_fields};
+pub use run::{Report, Skipped, StepFailure, check_world, run};
+
+use crate::aws::resource::{Kind, SecretValues};
+use crate::aws::{Aws, AwsError};
+use crate::graph::{Address, PhysicalId};
+use crate::kind::Scope;
+use crate::plan::StepKind;
+use crate::state::Writer;
+
+/// Asks a run to finish what is in flight and to start nothing more.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Tells whether it was asked.
+    pub fn requested(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What a run reports while it goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Started {
+        step: u32,
+        kind: StepKind,
+        address: Address,
+    },
+    Created {
+        step: u32,
+        address: Address,
+        id: PhysicalId,
+    },
+    Done {
+        step: u32,
+        kind: StepKind,
+        address: Address,
+        id: Option<PhysicalId>,
+    },
+    Failed {
+        step: u32,
+        address: Address,
+        message: String,
+    },
+    Skipped {
+        step: u32,
+        address: Address,
+    },
+    /// An interrupted create was found again, or not.
+    Recovered {
+        address: Address,
+        id: Option<PhysicalId>,
+    },
+}
+
+/// All that a run works with.
+pub struct Session<'a> {
+    pub aws: &'a Aws,
+    pub scope: &'a Scope,
+    pub log: &'a Writer,
+    pub kinds: &'a (dyn Fn(&str) -> Option<&'static dyn Kind> + Sync),
+    pub secrets: &'a dyn SecretValues,
+    pub events: &'a (dyn Fn(Event) + Sync),
+    pub stop: Stop,
+}
+
+impl Session<'_> {
+    fn kind(&self, name: &str) -> Result<&'static dyn Kind, AwsError> {
+        (self.kinds)(name).ok_or_else(|| {
+            let message = format!("this opora does not know the kind `{name}`");
+            AwsError::own("opora:Kind", crate::aws::ErrorClass::Invalid, "UnknownKind", message)
+        })
+    }
+
+    fn emit(&self, event: Event) {
+        (self.events)(event);
+    }
+}
+
+/// Makes the client token of a create: the same for every attempt at one generation of one address.
+pub(crate) fn client_token(scope: &Scope, address: &Address, generation: u64) -> String {
+    let text = format!("{}\n{}\n{}\n{address}\n{generation}", scope.account, scope.region, scope.environment);
+    hex::encode(&Sha256::digest(text)[..16])
+}
+
+/// Lifecycle as the state keeps it.
+fn lifecycle_value(lifecycle: &crate::spec::Lifecycle) -> Value {
+    serde_json::to_value(lifecycle).expect("internal error: a lifecycle is plain JSON")
+}

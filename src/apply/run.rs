@@ -1,0 +1,225 @@
+//! Runs all steps of a plan, each as soon as what it needs is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::step::{Outcome, run_step};
+use super::{Event, Session, observe};
+use crate::aws::AwsError;
+use crate::diagnostic::Diagnostic;
+use crate::graph::Address;
+use crate::kind::Seen;
+use crate::plan::{Known, KnownResources, Plan, Step, StepKind};
+use crate::state::StateError;
+use crate::value::{self, unreadable_reason};
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepFailure {
+    pub step: u32,
+    pub address: Address,
+    pub error: AwsError,
+}
+
+/// A step that was not begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    pub step: u32,
+    pub address: Address,
+    /// The failed step that it needs; `None` where the run was stopped.
+    pub because: Option<Address>,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Report {
+    pub done: Vec<(u32, Address, StepKind)>,
+    pub failed: Vec<StepFailure>,
+    pub skipped: Vec<Skipped>,
+    pub interrupted: bool,
+}
+
+impl Report {
+    /// Tells whether everything was done.
+    pub fn is_complete(&self) -> bool {
+        self.failed.is_empty() && self.skipped.is_empty()
+    }
+}
+
+/// Compares the world with what the plan was made from; returns what changed.
+pub async fn check_world(session: &Session<'_>, plan: &Plan) -> Vec<Diagnostic> {
+    let ids =
+        plan.bound.iter().map(|(address, bound)| (address.clone(), (bound.kind.clone(), bound.id.clone()))).collect();
+    let fields = super::wanted_fields(
+        plan.bound.values().filter_map(|bound| bound.seen.present().map(|seen| (bound.kind.as_str(), &seen.arguments))),
+    );
+    let seen = observe(session.aws, session.kinds, &ids, &fields).await;
+    let mut out = Vec::new();
+    for (address, bound) in &plan.bound {
+        let now = &seen[address];
+        if now.digest() != bound.digest {
+            let detail = differences(&bound.seen, now).join("\n");
+            out.push(
+                Diagnostic::error("PLAN009", "the world has changed since this plan was made")
+                    .detail(format!("{address} ({})\n{detail}", bound.id))
+                    .at_argument(address, "", "this resource")
+                    .help("`opora plan` shows what would happen now"),
+            );
+        }
+    }
+    out
+}
+
+fn differences(before: &Seen, now: &Seen) -> Vec<String> {
+    let (before, now) = match (before, now) {
+        (Seen::Present(before), Seen::Present(now)) => (before, now),
+        (_, Seen::Absent) => return vec!["it is gone".to_owned()],
+        (Seen::Absent, _) => return vec!["it was gone and is there again".to_owned()],
+        (_, Seen::Unreadable { reason }) | (Seen::Unreadable { reason }, _) => {
+            return vec![format!("it could not be read: {reason}")];
+        }
+    };
+    let mut paths: BTreeMap<String, (Option<Value>, Option<Value>)> = BTreeMap::new();
+    for (first, resource) in [(true, before), (false, now)] {
+        for part in [&resource.arguments, &resource.attributes] {
+            value::walk_leaves(part, "", &mut |path, leaf| {
+                let entry = paths.entry(path.to_owned()).or_default();
+                *(if first { &mut entry.0 } else { &mut entry.1 }) = Some(leaf.clone());
+            });
+        }
+    }
+    let text = |value: &Option<Value>| match value {
+        Some(value) => {
+            unreadable_reason(value).map_or_else(|| value.to_string(), |reason| format!("unreadable ({reason})"))
+        }
+        None => "nothing".to_owned(),
+    };
+    let changed = paths.iter().filter(|(_, (before, now))| before != now);
+    changed.map(|(path, (before, now))| format!("{path}  {} → {}", text(before), text(now))).collect()
+}
+
+/// Runs the plan. What fails stops only what depends on it.
+///
+/// `known` holds the arguments and attributes of everything in the state.
+///
+/// # Errors
+/// Returns the log's error: without the log nothing is begun, and what is in flight is not waited for.
+pub async fn run(session: &Session<'_>, plan: &Plan, known: KnownResources) -> Result<Report, StateError> {
+    let mut run = Run {
+        session,
+        plan,
+        known,
+        waiting: plan.steps.iter().map(|step| (step.number, step)).collect(),
+        done: BTreeSet::new(),
+        failed: BTreeMap::new(),
+        report: Report::default(),
+    };
+    run.all().await?;
+    Ok(run.report)
+}
+
+struct Run<'a> {
+    session: &'a Session<'a>,
+    plan: &'a Plan,
+    known: KnownResources,
+    waiting: BTreeMap<u32, &'a Step>,
+    done: BTreeSet<u32>,
+    /// Failed and skipped steps, with the address of the failure that is to blame.
+    failed: BTreeMap<u32, Option<Address>>,
+    report: Report,
+}
+
+impl<'a> Run<'a> {
+    async fn all(&mut self) -> Result<(), StateError> {
+        let mut flying: FuturesUnordered<BoxFuture<'a, (&'a Step, Result<Outcome, StateError>)>> =
+            FuturesUnordered::new();
+        loop {
+            if self.session.stop.requested() {
+                self.report.interrupted = !self.waiting.is_empty();
+                self.skip_all();
+            }
+            for step in self.ready() {
+                self.session.emit(Event::Started { step: step.number, kind: step.kind, address: step.address.clone() });
+                let (session, known) = (self.session, self.known_for(step));
+                let bound = self.plan.bound.get(&step.address);
+                flying.push(Box::pin(async move { (step, run_step(session, step, bound, &known).await) }));
+            }
+            let Some((step, outcome)) = flying.next().await else { return Ok(()) };
+            self.take(step, outcome?);
+        }
+    }
+
+    /// Takes the steps whose needs are all done, and skips those of which one failed.
+    fn ready(&mut self) -> Vec<&'a Step> {
+        loop {
+            let blocked = self.waiting.values().find_map(|step| {
+                let blame = step.after.iter().find_map(|needed| self.failed.get(needed))?;
+                Some((*step, blame.clone()))
+            });
+            let Some((step, because)) = blocked else { break };
+            self.skip(step, because);
+        }
+        let ready: Vec<&Step> = self
+            .waiting
+            .values()
+            .filter(|step| step.after.iter().all(|needed| self.done.contains(needed)))
+            .copied()
+            .collect();
+        for step in &ready {
+            self.waiting.remove(&step.number);
+        }
+        ready
+    }
+
+    /// Returns what is known of the resources that a step refers to, and of its own.
+    fn known_for(&self, step: &Step) -> KnownResources {
+        let wanted = step.references.iter().chain([&step.address]);
+        let deferred = step.deferred.iter().flat_map(|deferred| &deferred.references);
+        let found =
+            wanted.chain(deferred).filter_map(|address| Some((address.clone(), self.known.0.get(address)?.clone())));
+        KnownResources(found.collect())
+    }
+
+    fn take(&mut self, step: &'a Step, outcome: Outcome) {
+        match outcome {
+            Outcome::Done(resource) => {
+                let id = resource.as_ref().map(|(id, _)| id.clone());
+                if let Some((_, Known { arguments, attributes })) = resource {
+                    self.known.0.insert(step.address.clone(), Known { arguments, attributes });
+                }
+                self.done.insert(step.number);
+                self.report.done.push((step.number, step.address.clone(), step.kind));
+                self.session.emit(Event::Done {
+                    step: step.number,
+                    kind: step.kind,
+                    address: step.address.clone(),
+                    id,
+                });
+            }
+            Outcome::Failed(error) => {
+                let message = error.to_string();
+                self.session.emit(Event::Failed { step: step.number, address: step.address.clone(), message });
+                self.failed.insert(step.number, Some(step.address.clone()));
+                self.report.failed.push(StepFailure { step: step.number, address: step.address.clone(), error });
+            }
+        }
+    }
+
+    fn skip(&mut self, step: &'a Step, because: Option<Address>) {
+        self.waiting.remove(&step.number);
+        self.failed.insert(step.number, because.clone());
+        self.session.emit(Event::Skipped { step: step.number, address: step.address.clone() });
+        self.report.skipped.push(Skipped { step: step.number, address: step.address.clone(), because });
+    }
+
+    fn skip_all(&mut self) {
+        while let Some((_, step)) = self.waiting.first_key_value() {
+            self.skip(step, None);
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Runs one step.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::recover::{creation, find_in_time};
+use super::{Event, Session, client_token, lifecycle_value};
+use crate::aws::resource::{Changes, Deletion, ErasedUpdate, Fields, Kind};
+use crate::aws::tags::Owner;
+use crate::aws::wait::{self, Bound, Poll};
+use crate::aws::{AwsError, ErrorClass, Residue};
+use crate::graph::PhysicalId;
+use crate::kind::{Identity, Seen, SeenResource};
+use crate::plan::{Bound as BoundTo, Known, KnownResources, Step, StepKind, compare, resolve_all};
+use crate::state::{self, Entry, StateError};
+use crate::value::has_unknown;
+
+/// How long AWS may take to show what was written, in seconds.
+const SETTLE_BOUND_S: u64 = 60;
+
+/// What came of a step.
+pub(super) enum Outcome {
+    /// The resource as it is now, or `None` where it is gone.
+    Done(Option<(PhysicalId, Known)>),
+    Failed(AwsError),
+}
+
+/// A failure of AWS, or of the log itself: without the log nothing may go on.
+pub(super) enum Fault {
+    Aws(AwsError),
+    Log(StateError),
+}
+
+impl From<AwsError> for Fault {
+    fn from(error: AwsError) -> Self {
+        Self::Aws(error)
+    }
+}
+
+impl From<StateError> for Fault {
+    fn from(error: StateError) -> Self {
+        Self::Log(error)
+    }
+}
+
+/// Runs a step to its end and journals it.
+pub(super) async fn run_step(
+    session: &Session<'_>,
+    step: &Step,
+    bound: Option<&BoundTo>,
+    known: &KnownResources,
+) -> Result<Outcome, StateError> {
+    let done = match step.kind {
+        StepKind::Create => create(session, step, bound, known).await,
+        StepKind::Update => update(session, step, bound, known).await,
+        StepKind::Delete => delete(session, step).await,
+        StepKind::Forget => forget(session, step).await,
+        StepKind::Record => record_only(session, step, known).await,
+    };
+    match done {
+        Ok(resource) => Ok(Outcome::Done(resource)),
+        Err(Fault::Log(error)) => Err(error),
+        Err(Fault::Aws(error)) => {
+            session.log.append(vec![failed_entry(session, step, &error)]).await?;
+            Ok(Outcome::Failed(error))
+        }
+    }
+}
+
+fn failed_entry(session: &Session<'_>, step: &Step, error: &AwsError) -> Entry {
+    let class = serde_json::to_value(error.class).ok().and_then(|value| value.as_str().map(str::to_owned));
+    Entry::Failed {
+        run: session.log.run(),
+        step: step.number,
+        address: step.address.clone(),
+        class: class.unwrap_or_default(),
+        code: error.code.clone(),
+        message: error.message.clone(),
+        request_id: error.request_id.clone(),
+        residue: match &error.residue {
+            Residue::Nothing => state::Residue::Nothing,
+            Residue::Resource(id) => state::Residue::Resource(id.as_str().into()),
+            Residue::Unknown => state::Residue::Unknown,
+        },
+    }
+}
+
+type Done = Result<Option<(PhysicalId, Known)>, Fault>;
+
+async fn create(session: &Session<'_>, step: &Step, bound: Option<&BoundTo>, known: &KnownResources) -> Done {
+    let kind = session.kind(&step.resource)?;
+    let arguments = resolved(step, known)?;
+    let token = client_token(session.scope, &step.address, step.generation);
+    let owner = Owner::new(&session.scope.environment, &step.address, step.generation);
+    let mut entries = Vec::new();
+    if step.deposes
+        && let Some(old) = bound
+    {
+        entries.push(Entry::Deposed {
+            address: step.address.clone(),
+            id: old.id.clone(),
+            kind: old.kind.clone(),
+            generation: step.generation.saturating_sub(1),
+        });
+    }
+    entries.push(intent(session, step, state::Action::Create, token.clone(), arguments.clone()));
+    session.log.append(entries).await?;
+    let id = make(session, kind, step, &owner, &token, &arguments).await?;
+    session.log.append(vec![created_entry(session, step, &id)]).await?;
+    session.emit(Event::Created { step: step.number, address: step.address.clone(), id: id.clone() });
+    let finished = complete(session, kind, step, &owner, &token, &id, &arguments).await;
+    finished.map_err(|fault| leave_behind(fault, &id))
+}
+
+/// Makes the resource by one call, and finds it again where the answer to that call was lost.
+async fn make(
+    session: &Session<'_>,
+    kind: &'static dyn Kind,
+    step: &Step,
+    owner: &Owner,
+    token: &str,
+    arguments: &Value,
+) -> Result<PhysicalId, AwsError> {
+    let once = session.aws.once();
+    let cx = crate::aws::resource::Creation { aws: &once, ..creation(session, &step.address, owner, token) };
+    let error = match kind.create(cx, arguments).await {
+        Ok(id) => return Ok(id),
+        Err(error) => error,
+    };
+    let repeating = creation(session, &step.address, owner, token);
+    if error.is_ambiguous() && kind.schema().identity == Identity::ClientToken {
+        // The same token gives the same resource, however often it is asked for.
+        return kind.create(repeating, arguments).await;
+    }
+    let found = match error.class {
+        _ if error.is_ambiguous() => find_in_time(kind, repeating, arguments).await?,
+        // An own earlier attempt may have made it; somebody else's is never adopted.
+        ErrorClass::AlreadyExists => kind.find(repeating, arguments).await?,
+        _ => return Err(error),
+    };
+    match found.as_slice() {
+        [id] => Ok(id.clone()),
+        // It is now known that nothing was made.
+        [] if error.is_ambiguous() => kind.create(cx, arguments).await,
+        _ => Err(error),
+    }
+}
+
+/// Brings a new resource to all that is wanted of it, and records it.
+async fn complete(
+    session: &Session<'_>,
+    kind: &'static dyn Kind,
+    step: &Step,
+    owner: &Owner,
+    token: &str,
+    id: &PhysicalId,
+    arguments: &Value,
+) -> Done {
+    kind.ready(session.aws, id).await?;
+    let seen = wait::until(session.aws, "the new resource to show", Bound::seconds(SETTLE_BOUND_S), || async {
+        Ok(match read(session, kind, id).await? {
+            Some(seen) => Poll::Ready(seen),
+            None => Poll::Pending("not there".to_owned()),
+        })
+    })
+    .await?;
+    let mut differs = differing(kind, step, arguments, &seen);
+    if kind.schema().takes_tags() && seen.owner.as_ref() != Some(owner) {
+        differs.insert("tags".to_owned());
+    }
+    let seen = if differs.is_empty() {
+        seen
+    } else {
+        change(session, kind, step, owner, token, id, arguments, Changes(differs)).await?;
+        settled(session, kind, step, id, arguments).await?
+    };
+    record(session, step, id, arguments, &seen).await
+}
+
+async fn update(session: &Session<'_>, step: &Step, bound: Option<&BoundTo>, known: &KnownResources) -> Done {
+    let kind = session.kind(&step.resource)?;
+    let id = step.id.clone().ok_or_else(|| internal("an update has an id"))?;
+    let arguments = resolved(step, known)?;
+    let Some(seen) = read(session, kind, &id).await? else {
+        let message = format!("{} `{id}` is gone since the plan was made", step.resource);
+        return Err(AwsError::own("opora:Read", ErrorClass::NotFound, "Gone", message).into());
+    };
+    let owner = Owner::new(&session.scope.environment, &step.address, step.generation);
+    let now = differing(kind, step, &arguments, &seen);
+    check_unchanged(kind, step, bound, &seen, &arguments)?;
+    let paths: BTreeSet<String> = now.into_iter().chain(step.paths.iter().cloned()).collect();
+    let token = client_token(session.scope, &step.address, step.generation);
+    let intent = intent(session, step, state::Action::Update, token.clone(), Value::Null);
+    session.log.append(vec![intent]).await?;
+    change(session, kind, step, &owner, &token, &id, &arguments, Changes(paths)).await?;
+    let seen = settled(session, kind, step, &id, &arguments).await?;
+    record(session, step, &id, &arguments, &seen).await
+}
+
+/// Refuses to write over what somebody changed since the plan was made.
+///
+/// Only the arguments that the spec sets count: an earlier step of this very run may have changed others.
+fn check_unchanged(
+    kind: &'static dyn Kind,
+    step: &Step,
+    bound: Option<&BoundTo>,
+    seen: &SeenResource,
+    arguments: &Value,
+) -> Result<(), AwsError> {
+    let Some(Seen::Present(planned)) = bound.map(|bound| &bound.seen) else { return Ok(()) };
+    let names = arguments.as_object().into_iter().flatten().map(|(name, _)| name);
+    for name in names.filter(|name| !kind.schema().arguments.is_local(name)) {
+        if planned.arguments.get(name) != seen.arguments.get(name) {
+            let message = format!("`{name}` of {} was changed after the plan was made", step.address);
+            return Err(AwsError::own("opora:Check", ErrorClass::Other, "WorldChanged", message));
+        }
+    }
+    Ok(())
+}
+
+async fn delete(session: &Session<'_>, step: &Step) -> Done {
+    let kind = session.kind(&step.resource)?;
+    let id = step.id.clone().ok_or_else(|| internal("a delete has an id"))?;
+    session.log.append(vec![intent(session, step, state::Action::Delete, String::new(), Value::Null)]).await?;
+    let cx = Deletion {
+        aws: session.aws,
+        scope: session.scope,
+        id: &id,
+        recorded: &step.arguments,
+        allow_data_loss: step.lifecycle.allow_data_loss,
+    };
+    kind.delete(cx).await?;
+    let entry = Entry::Deleted { run: session.log.run(), step: step.number, address: step.address.clone(), id };
+    session.log.append(vec![entry]).await?;
+    Ok(None)
+}
+
+async fn forget(session: &Session<'_>, step: &Step) -> Done {
+    let reason = "it no longer exists in AWS".to_owned();
+    session.log.append(vec![Entry::Forgotten { address: step.address.clone(), reason }]).await?;
+    Ok(None)
+}
+
+async fn record_only(session: &Session<'_>, step: &Step, known: &KnownResources) -> Done {
+    let id = step.id.clone().ok_or_else(|| internal("a record has an id"))?;
+    let attributes = known.0.get(&step.address).map(|known| known.attributes.clone()).unwrap_or_default();
+    let seen = SeenResource { arguments: Value::Null, attributes, owner: None };
+    record(session, step, &id, &step.arguments, &seen).await
+}
+
+async fn record(session: &Session<'_>, step: &Step, id: &PhysicalId, arguments: &Value, seen: &SeenResource) -> Done {
+    let entry = Entry::Recorded {
+        run: session.log.run(),
+        step: step.number,
+        address: step.address.clone(),
+        kind: step.resource.clone(),
+        id: id.clone(),
+        generation: step.generation,
+        arguments: arguments.clone(),
+        attributes: seen.attributes.clone(),
+        references: step.references.iter().cloned().collect(),
+        lifecycle: lifecycle_value(&step.lifecycle),
+    };
+    session.log.append(vec![entry]).await?;
+    Ok(Some((id.clone(), Known { arguments: arguments.clone(), attributes: seen.attributes.clone() })))
+}
+
+#[expect(clippy::too_many_arguments, reason = "all of them are one call's own facts")]
+async fn change(
+    session: &Session<'_>,
+    kind: &'static dyn Kind,
+    step: &Step,
+    owner: &Owner,
+    token: &str,
+    id: &PhysicalId,
+    arguments: &Value,
+    changes: Changes,
+) -> Result<(), AwsError> {
+    kind.update(ErasedUpdate {
+        aws: session.aws,
+        scope: session.scope,
+        address: &step.address,
+        id,
+        arguments,
+        changes: &changes,
+        owner,
+        token,
+        secrets: session.secrets,
+    })
+    .await
+}
+
+/// Reads until AWS shows what was written.
+async fn settled(
+    session: &Session<'_>,
+    kind: &'static dyn Kind,
+    step: &Step,
+    id: &PhysicalId,
+    arguments: &Value,
+) -> Result<SeenResource, AwsError> {
+    let bound = Bound::seconds(SETTLE_BOUND_S);
+    wait::until(session.aws, &format!("{} to show what was set", step.address), bound, || async {
+        let Some(seen) = read(session, kind, id).await? else { return Ok(Poll::Pending("not there".to_owned())) };
+        let differs = differing(kind, step, arguments, &seen);
+        let paths: Vec<&str> = differs.iter().map(String::as_str).collect();
+        Ok(if paths.is_empty() {
+            Poll::Ready(seen)
+        } else {
+            Poll::Pending(format!("different in {}", paths.join(", ")))
+        })
+    })
+    .await
+}
+
+async fn read(
+    session: &Session<'_>,
+    kind: &'static dyn Kind,
+    id: &PhysicalId,
+) -> Result<Option<SeenResource>, AwsError> {
+    let mut found = kind.read_many(session.aws, std::slice::from_ref(id), &Fields::All).await?;
+    match found.remove(id) {
+        Some(Seen::Present(seen)) => Ok(Some(seen)),
+        Some(Seen::Absent) | None => Ok(None),
+        Some(Seen::Unreadable { reason }) => {
+            Err(AwsError::own("opora:Read", ErrorClass::Denied, "Unreadable", format!("{id}: {reason}")))
+        }
+    }
+}
+
+fn differing(kind: &'static dyn Kind, step: &Step, arguments: &Value, seen: &SeenResource) -> BTreeSet<String> {
+    // What AWS does not give back is as it was given to it.
+    let comparison = compare(kind.schema(), arguments, &seen.arguments, Some(arguments), &step.lifecycle.ignore);
+    comparison.changes.into_iter().map(|change| change.path).collect()
+}
+
+fn resolved(step: &Step, known: &KnownResources) -> Result<Value, AwsError> {
+    let arguments = resolve_all(&step.arguments, &step.deferred, known);
+    if has_unknown(&arguments) {
+        let message = format!("{} needs a value that no earlier step gave", step.address);
+        return Err(AwsError::own("opora:Resolve", ErrorClass::Invalid, "StillUnknown", message));
+    }
+    Ok(arguments)
+}
+
+fn intent(session: &Session<'_>, step: &Step, action: state::Action, token: String, arguments: Value) -> Entry {
+    Entry::Intent {
+        run: session.log.run(),
+        step: step.number,
+        address: step.address.clone(),
+        kind: step.resource.clone(),
+        action,
+        generation: step.generation,
+        token,
+        id: step.id.clone(),
+        arguments,
+    }
+}
+
+fn created_entry(session: &Session<'_>, step: &Step, id: &PhysicalId) -> Entry {
+    Entry::Created {
+        run: session.log.run(),
+        step: step.number,
+        address: step.address.clone(),
+        kind: step.resource.clone(),
+        id: id.clone(),
+        generation: step.generation,
+    }
+}
+
+fn leave_behind(fault: Fault, id: &PhysicalId) -> Fault {
+    match fault {
+        Fault::Aws(mut error) => {
+            error.residue = Residue::Resource(id.0.clone());
+            Fault::Aws(error)
+        }
+        log => log,
+    }
+}
+
+fn internal(invariant: &str) -> AwsError {
+    AwsError::own("opora:Step", ErrorClass::Other, "Internal", format!("internal error: {invariant}"))
+}

@@ -1,0 +1,380 @@
+//! `opora apply`: makes the account what the spec, or a saved plan, says.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::{Connected, Context, ProcessSecrets, Refused, Spec, host_name};
+use super::exit::Exit;
+use super::output::{Output, Style};
+use super::plan::{Made, Select};
+use super::{audit, plan, plan_text};
+use crate::apply::{self, Event, Report, Session, check_world};
+use crate::aws::kinds;
+use crate::diagnostic::Diagnostic;
+use crate::engine;
+use crate::plan::{Plan, PlanFile, StepKind};
+use crate::state::{Entry, Outcome, State, StateLog, Writer};
+
+/// Arguments of `opora apply`.
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// A plan that `opora plan --out` saved; without it a new one is made.
+    #[arg(value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Does not ask.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    #[command(flatten)]
+    pub select: Select,
+}
+
+pub(crate) async fn run(args: &Apply, context: &Context) -> Exit {
+    let spec = match context.load() {
+        Ok(spec) => spec,
+        Err(refused) => {
+            context.refuse(&refused, None);
+            return Exit::Failed;
+        }
+    };
+    context.watch_interrupt();
+    let result = match &args.plan {
+        Some(path) => apply_file(path, args.yes, context, &spec).await,
+        None => apply_new(args, context, &spec).await,
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(refused) => {
+            context.refuse(&refused, Some(&spec));
+            Exit::Failed
+        }
+    }
+}
+
+async fn apply_new(args: &Apply, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
+    let connected = context.connect(&spec.environment.scope).await?;
+    let made = plan::make(context, spec, connected, &args.select.selection(), false).await?;
+    confirm_and_run(context, spec, made, args.yes, "apply").await
+}
+
+/// Shows a fresh plan, asks, and runs it.
+pub(crate) async fn confirm_and_run(
+    context: &Context,
+    spec: &Spec,
+    made: Made,
+    yes: bool,
+    command: &str,
+) -> Result<Exit, Refused> {
+    let out = &context.out;
+    if !out.json {
+        plan_text::print(out, &made.plan);
+    }
+    if made.plan.steps.is_empty() {
+        print_nothing_to_do(context, spec, &made);
+        return Ok(Exit::Done);
+    }
+    let controls = audit::compliance_of_plan(context, spec, &made)?;
+    if !out.json && !made.plan.is_empty() {
+        out.line("");
+        controls.print(out);
+        out.line(format!("{}.", plan_text::summary(&made.plan)));
+    }
+    if controls.blocks() {
+        out.complain("refused: the plan fails controls that the spec's gate blocks on (`controls.gate`)");
+        return Ok(Exit::Controls);
+    }
+    let asked = !yes && !made.plan.is_empty();
+    if asked && !ask(out, command)? {
+        return Ok(Exit::Failed);
+    }
+    let file = PlanFile::new(made.plan, made.connected.aws.now());
+    execute(context, spec, &made.connected, &made.log, &file, asked, command).await
+}
+
+async fn apply_file(path: &PathBuf, yes: bool, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let detail = format!("{}: {error}", path.display());
+        Diagnostic::error("PLAN001", "the plan file can't be used")
+            .detail(detail)
+            .help("make one with `opora plan --out FILE`")
+    })?;
+    let file = PlanFile::from_bytes(&bytes).map_err(|error| error.diagnostic())?;
+    if file.plan.scope != spec.environment.scope {
+        let detail = format!(
+            "the plan is for `{}` in {} {}",
+            file.plan.scope.environment, file.plan.scope.account, file.plan.scope.region
+        );
+        return Err(Diagnostic::error("PLAN012", "the plan is for another environment, account or region")
+            .detail(detail)
+            .into());
+    }
+    if file.plan.spec_digest != spec.environment.digest {
+        return Err(Diagnostic::error("PLAN013", "the spec has changed since this plan was made")
+            .detail("the plan would apply what the spec said then")
+            .help("make the plan again, or restore the spec and its inputs")
+            .into());
+    }
+    let connected = context.connect(&spec.environment.scope).await?;
+    let log = context.open_state(&spec.environment, Some(&connected.aws))?;
+    if !context.out.json {
+        plan_text::print(&context.out, &file.plan);
+        context.out.line(format!("{}.", plan_text::summary(&file.plan)));
+    }
+    let _ = yes;
+    execute(context, spec, &connected, &log, &file, true, "apply").await
+}
+
+/// Runs a plan under the lease.
+async fn execute(
+    context: &Context,
+    spec: &Spec,
+    connected: &Connected,
+    log: &StateLog,
+    file: &PlanFile,
+    check: bool,
+    command: &str,
+) -> Result<Exit, Refused> {
+    let writer = context.acquire(log, &connected.caller.arn).await?;
+    let result = execute_leased(context, spec, connected, &writer, file, check, command).await;
+    let released = writer.release().await;
+    let exit = result?;
+    released?;
+    Ok(exit)
+}
+
+async fn execute_leased(
+    context: &Context,
+    spec: &Spec,
+    connected: &Connected,
+    writer: &Writer,
+    file: &PlanFile,
+    check: bool,
+    command: &str,
+) -> Result<Exit, Refused> {
+    let out = &context.out;
+    let state = writer.state().await?;
+    if let Some(applied) = state.applied.get(&file.digest) {
+        return Err(Diagnostic::error("PLAN010", "this plan was applied already")
+            .detail(format!("it was applied at {} by run {}", applied.time, applied.run))
+            .help("`opora plan` shows whether anything is left to do")
+            .into());
+    }
+    let secrets = context.secrets();
+    let progress = Progress::new(out, file.plan.steps.len());
+    let events = |event: Event| progress.show(&event);
+    let session = session(context, spec, connected, writer, &secrets, &events);
+    if check {
+        let changed = check_world(&session, &file.plan).await;
+        if !changed.is_empty() {
+            return Err(changed.into());
+        }
+    }
+    writer
+        .append(vec![started(command, connected, spec, Some(&file.digest), writer), applied(&file.digest, writer)])
+        .await?;
+    let report = engine::apply_plan(&session, &file.plan, &state).await?;
+    out.idle();
+    let outcome = match (report.interrupted, report.is_complete()) {
+        (true, _) => Outcome::Interrupted,
+        (false, true) => Outcome::Succeeded,
+        (false, false) => Outcome::Failed,
+    };
+    writer.append(vec![Entry::RunFinished { run: writer.run(), outcome }]).await?;
+    let state = writer.state().await?;
+    print_report(context, spec, &file.plan, &report, &state, connected);
+    Ok(if report.is_complete() { Exit::Done } else { Exit::Failed })
+}
+
+fn started(command: &str, connected: &Connected, spec: &Spec, plan: Option<&str>, writer: &Writer) -> Entry {
+    Entry::RunStarted {
+        run: writer.run(),
+        command: command.to_owned(),
+        who: connected.caller.arn.clone(),
+        host: host_name(),
+        spec_digest: Some(spec.environment.digest.clone()),
+        plan_digest: plan.map(str::to_owned),
+        opora: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn applied(digest: &str, writer: &Writer) -> Entry {
+    Entry::PlanApplied { digest: digest.to_owned(), run: writer.run() }
+}
+
+fn session<'a>(
+    context: &'a Context,
+    spec: &'a Spec,
+    connected: &'a Connected,
+    writer: &'a Writer,
+    secrets: &'a ProcessSecrets,
+    events: &'a (dyn Fn(Event) + Sync),
+) -> Session<'a> {
+    Session {
+        aws: &connected.aws,
+        scope: &spec.environment.scope,
+        log: writer,
+        kinds: &kinds::get,
+        secrets,
+        events,
+        stop: context.stop.clone(),
+    }
+}
+
+/// Takes up what an interrupted run left open.
+pub(crate) async fn recover(
+    context: &Context,
+    spec: &Spec,
+    connected: &Connected,
+    log: &StateLog,
+    state: &State,
+) -> Result<(), Refused> {
+    let writer = context.acquire(log, &connected.caller.arn).await?;
+    let secrets = context.secrets();
+    let out = &context.out;
+    let events = |event: Event| {
+        if let Event::Recovered { address, id } = event {
+            out.note(match id {
+                Some(id) => format!("  found      {address}  {id}"),
+                None => format!("  not made   {address}"),
+            });
+        }
+    };
+    let session = session(context, spec, connected, &writer, &secrets, &events);
+    let problems = apply::recover(&session, state).await;
+    let released = writer.release().await;
+    let problems = problems?;
+    released?;
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+}
+
+fn ask(out: &Output, command: &str) -> Result<bool, Refused> {
+    if out.json || !std::io::stdin().is_terminal() {
+        return Err(Diagnostic::error("CLI003", "nobody can be asked")
+            .detail("standard input is no terminal")
+            .help(format!("pass `--yes`, or save the plan (`opora plan --out FILE`) and run `opora {command} FILE`"))
+            .into());
+    }
+    out.complain(format!("{command} this plan? Only `yes` goes on."));
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    let agreed = read.is_ok() && answer.trim() == "yes";
+    if !agreed {
+        out.complain("nothing was done");
+    }
+    Ok(agreed)
+}
+
+fn print_nothing_to_do(context: &Context, spec: &Spec, made: &Made) {
+    let out = &context.out;
+    if out.json {
+        out.document(&json!({ "counts": made.plan.counts(), "report": Report::default(),
+            "outputs": engine::outputs(&spec.environment, &made.state) }));
+    } else {
+        out.line(format!("{}.", plan_text::summary(&made.plan)));
+    }
+}
+
+fn print_report(context: &Context, spec: &Spec, plan: &Plan, report: &Report, state: &State, connected: &Connected) {
+    let out = &context.out;
+    let outputs = engine::outputs(&spec.environment, state);
+    if out.json {
+        out.document(
+            &json!({ "counts": plan.counts(), "report": report, "outputs": outputs, "calls": connected.aws.calls() }),
+        );
+        return;
+    }
+    for failure in &report.failed {
+        let inner = failure.error.diagnostic();
+        let diagnostic = Diagnostic {
+            detail: Some(format!("{}\n{}", failure.address, inner.detail.clone().unwrap_or_default())),
+            ..inner
+        };
+        let diagnostic = diagnostic.at_argument(&failure.address, "", "this resource");
+        out.diagnostics(&[diagnostic], &spec.sources, &spec.locator);
+    }
+    for skipped in &report.skipped {
+        let why = match &skipped.because {
+            Some(address) => format!("it needs {address}"),
+            None => "the run was stopped".to_owned(),
+        };
+        out.line(format!("  {} {}  {why}", out.style(Style::Warn, "skipped "), skipped.address));
+    }
+    let done = report.done.iter().filter(|(_, _, kind)| *kind != StepKind::Record).count();
+    let calls = connected.aws.calls();
+    let mut line = format!(
+        "{done} done, {} failed, {} skipped; {} calls, {} throttled",
+        report.failed.len(),
+        report.skipped.len(),
+        calls.total(),
+        calls.throttled
+    );
+    if report.interrupted {
+        line.push_str("; stopped, `opora apply` goes on from here");
+    } else if !report.is_complete() {
+        line.push_str("; what was done is recorded, `opora apply` tries the rest again");
+    }
+    out.line(line);
+    if report.is_complete() && outputs.as_object().is_some_and(|outputs| !outputs.is_empty()) {
+        out.line("");
+        for (name, value) in outputs.as_object().into_iter().flatten() {
+            out.line(format!("{name} = {}", plan_text::value_text(value)));
+        }
+    }
+}
+
+/// Shows a run's steps as they go.
+struct Progress<'a> {
+    out: &'a Output,
+    all: u64,
+    done: AtomicU64,
+}
+
+impl<'a> Progress<'a> {
+    fn new(out: &'a Output, steps: usize) -> Self {
+        Self { out, all: steps as u64, done: AtomicU64::new(0) }
+    }
+
+    fn show(&self, event: &Event) {
+        match event {
+            Event::Started { kind, address, .. } => {
+                self.out.progress(self.done.load(Ordering::Relaxed), self.all, &format!("{} {address}", verb(*kind)));
+            }
+            Event::Done { kind, address, id, .. } => {
+                let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+                self.out.progress(done, self.all, &address.to_string());
+                if !self.out.json && *kind != StepKind::Record {
+                    let id = id.as_ref().map(|id| format!("  {id}")).unwrap_or_default();
+                    let word = self.out.style(Style::Good, &format!("{:<9}", past(*kind)));
+                    self.out.line(format!("  {word} {address}{}", self.out.style(Style::Dim, &id)));
+                }
+            }
+            Event::Failed { address, .. } => {
+                self.out.complain(format!("  failed    {address}"));
+            }
+            Event::Created { .. } | Event::Skipped { .. } | Event::Recovered { .. } => {}
+        }
+    }
+}
+
+fn verb(kind: StepKind) -> &'static str {
+    match kind {
+        StepKind::Create => "creating",
+        StepKind::Update => "updating",
+        StepKind::Delete => "deleting",
+        StepKind::Forget => "forgetting",
+        StepKind::Record => "recording",
+    }
+}
+
+fn past(kind: StepKind) -> &'static str {
+    match kind {
+        StepKind::Create => "created",
+        StepKind::Update => "updated",
+        StepKind::Delete => "deleted",
+        StepKind::Forget => "forgotten",
+        StepKind::Record => "recorded",
+    }
+}

@@ -1,0 +1,292 @@
+//! What commands share: the loaded spec, the connection, the state, and how a refusal is shown.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_credential_types::Credentials;
+use aws_smithy_async::rt::sleep::SharedAsyncSleep;
+use aws_smithy_async::time::SharedTimeSource;
+use jiff::SignedDuration;
+
+use super::Global;
+use super::output::Output;
+use crate::apply::Stop;
+use crate::aws::connect::{self, Caller};
+use crate::aws::resource::SecretValues;
+use crate::aws::{Aws, Pacing, Seam, kinds};
+use crate::diagnostic::{Diagnostic, SourceMap};
+use crate::kind::{KindSchemas, Scope};
+use crate::sandbox::Sandbox;
+use crate::spec::{self, DiskFiles, Environment, Locator, NoPredict};
+use crate::state::{RunId, S3Access, State, StateError, StateLog, Writer};
+
+/// How long a lease holds without being renewed.
+const LEASE: SignedDuration = SignedDuration::from_secs(120);
+
+/// A command's surroundings.
+pub(crate) struct Context {
+    pub global: Global,
+    pub out: Output,
+    pub schemas: KindSchemas,
+    pub stop: Stop,
+}
+
+/// A spec that loaded without an error.
+pub(crate) struct Spec {
+    pub environment: Environment,
+    pub sources: SourceMap,
+    pub locator: Locator,
+}
+
+/// A reason to end a command; its text is shown already, or is shown by [`Context::refuse`].
+#[derive(Debug)]
+pub(crate) struct Refused(pub Vec<Diagnostic>);
+
+impl From<Diagnostic> for Refused {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(vec![diagnostic])
+    }
+}
+
+impl From<Vec<Diagnostic>> for Refused {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        Self(diagnostics)
+    }
+}
+
+impl From<StateError> for Refused {
+    fn from(error: StateError) -> Self {
+        Self(vec![error.into_diagnostic()])
+    }
+}
+
+/// A connection to the account that the spec names.
+pub(crate) struct Connected {
+    pub aws: Aws,
+    pub caller: Caller,
+}
+
+impl Context {
+    pub(crate) fn new(global: Global, out: Output) -> Self {
+        Self { global, out, schemas: kinds::schemas(), stop: Stop::default() }
+    }
+
+    /// Loads the spec; shows warnings, and refuses on errors.
+    pub(crate) fn load(&self) -> Result<Spec, Refused> {
+        let loaded = self.load_any()?;
+        let (errors, warnings): (Vec<_>, Vec<_>) = loaded.diagnostics.into_iter().partition(Diagnostic::is_error);
+        match loaded.environment {
+            Some(environment) if errors.is_empty() => {
+                if !self.out.json {
+                    self.out.diagnostics(&warnings, &loaded.sources, &loaded.locator);
+                }
+                Ok(Spec { environment, sources: loaded.sources, locator: loaded.locator })
+            }
+            _ => {
+                self.out.diagnostics(&errors, &loaded.sources, &loaded.locator);
+                Err(Refused(Vec::new()))
+            }
+        }
+    }
+
+    /// Loads the spec with whatever is wrong with it.
+    pub(crate) fn load_any(&self) -> Result<spec::Loaded, Refused> {
+        let mut inputs = BTreeMap::new();
+        for text in &self.global.inputs {
+            let Some((name, value)) = text.split_once('=') else {
+                let detail = format!("`{text}` has no `=`");
+                return Err(Diagnostic::error("CLI001", "an input is not NAME=VALUE")
+                    .detail(detail)
+                    .help("write `--input nodes=4`")
+                    .into());
+            };
+            inputs.insert(name.to_owned(), value.to_owned());
+        }
+        let mut loaded = spec::load(&self.global.spec, &DiskFiles, &self.schemas, &NoPredict, &inputs);
+        if let Some(environment) = &loaded.environment {
+            loaded.diagnostics.extend(check_kinds(environment));
+        }
+        Ok(loaded)
+    }
+
+    /// Shows why a command ends.
+    pub(crate) fn refuse(&self, refused: &Refused, spec: Option<&Spec>) {
+        self.out.idle();
+        let (sources, locator) = match spec {
+            Some(spec) => (&spec.sources, &spec.locator),
+            None => (&SourceMap::default(), &Locator::default()),
+        };
+        self.out.diagnostics(&refused.0, sources, locator);
+    }
+
+    /// Connects, and makes sure that it is the account and region of the spec before anything else is asked.
+    pub(crate) async fn connect(&self, scope: &Scope) -> Result<Connected, Refused> {
+        let aws = match &self.global.sandbox {
+            Some(dir) => sandboxed(dir, scope)?,
+            None => {
+                let options = connect::Options {
+                    region: scope.region.clone(),
+                    profile: self.global.profile.clone(),
+                    endpoint: self.global.endpoint_url.clone(),
+                    share: None,
+                };
+                connect::connect(&options).await
+            }
+        };
+        let caller = connect::caller(&aws).await.map_err(|error| Refused(vec![no_caller(&error)]))?;
+        if caller.account != scope.account {
+            let detail = format!(
+                "the spec is for account `{}`, these credentials are for `{}` ({})",
+                scope.account, caller.account, caller.arn
+            );
+            return Err(Diagnostic::error("CONN002", "another account than the spec's")
+                .detail(detail)
+                .help("use the profile of that account (`--profile NAME`), or correct `account:` in the spec")
+                .into());
+        }
+        Ok(Connected { aws, caller })
+    }
+
+    /// Opens the state that the spec names, beside the spec where it is a folder.
+    pub(crate) fn open_state(&self, environment: &Environment, aws: Option<&Aws>) -> Result<StateLog, Refused> {
+        let location = self.state_location(environment);
+        let access = aws.and_then(|aws| {
+            Some(S3Access {
+                http: aws.seam().http.clone(),
+                credentials: aws.config().credentials_provider()?,
+                region: environment.scope.region.clone(),
+                endpoint: aws.config().endpoint_url().map(str::to_owned),
+            })
+        });
+        let clock: Arc<dyn crate::state::Clock> = match aws {
+            Some(aws) => {
+                let aws = aws.clone();
+                Arc::new(move || aws.now())
+            }
+            None => Arc::new(jiff::Timestamp::now),
+        };
+        Ok(StateLog::open(&location, access, clock)?)
+    }
+
+    fn state_location(&self, environment: &Environment) -> String {
+        let location = environment.state.as_str();
+        if location.contains("://") || location == "memory:" || Path::new(location).is_absolute() {
+            return location.to_owned();
+        }
+        self.beside_spec(location).display().to_string()
+    }
+
+    /// Returns a path that the spec names, relative to the spec's folder.
+    pub(crate) fn beside_spec(&self, path: &str) -> PathBuf {
+        self.global.spec.parent().unwrap_or_else(|| Path::new("")).join(path)
+    }
+
+    /// Takes the lease for a run that writes.
+    pub(crate) async fn acquire(&self, log: &StateLog, caller: &str) -> Result<Writer, Refused> {
+        let host = host_name();
+        let holder = format!("{caller}@{host} (process {})", std::process::id());
+        Ok(log.acquire(RunId(uuid::Uuid::new_v4()), &holder, LEASE).await?)
+    }
+
+    /// Loads the state.
+    pub(crate) async fn load_state(&self, log: &StateLog) -> Result<State, Refused> {
+        Ok(log.load().await?)
+    }
+
+    /// Gives secret values from the environment and from files beside the spec.
+    pub(crate) fn secrets(&self) -> ProcessSecrets {
+        ProcessSecrets { folder: self.beside_spec("") }
+    }
+
+    /// Stops in order at the first Ctrl-C, and at once at the second.
+    pub(crate) fn watch_interrupt(&self) {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            stop.request();
+            complain_to_stderr("stopping: calls in flight are finished and recorded; Ctrl-C again leaves at once");
+            if tokio::signal::ctrl_c().await.is_ok() {
+                complain_to_stderr("left; the next apply takes up what was in flight");
+                std::process::exit(130);
+            }
+        });
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "written from a signal handler's task, past the progress bar")]
+fn complain_to_stderr(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Returns this machine's name for the state's history.
+pub(crate) fn host_name() -> String {
+    let from_file = std::fs::read_to_string("/etc/hostname").ok().map(|text| text.trim().to_owned());
+    from_file
+        .filter(|name| !name.is_empty())
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+fn check_kinds(environment: &Environment) -> Vec<Diagnostic> {
+    let mut out = Vec::new();
+    for (address, desired) in &environment.resources {
+        for problem in kinds::get(&desired.kind).map(|kind| kind.check(&desired.arguments)).unwrap_or_default() {
+            let diagnostic = Diagnostic::error("SPEC090", "an argument is not valid for its kind");
+            let diagnostic = diagnostic.at_argument(address, problem.path, problem.message);
+            out.push(match problem.help {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
+            });
+        }
+    }
+    out
+}
+
+/// Connects to the sandbox in a folder, as the administrator of the spec's account.
+pub(crate) fn sandboxed(dir: &Path, scope: &Scope) -> Result<Aws, Refused> {
+    let sandbox = Sandbox::open(dir).map_err(|error| {
+        Diagnostic::error("CONN004", "the sandbox folder can't be used").detail(format!("{}: {error}", dir.display()))
+    })?;
+    Ok(connect_sandbox(&sandbox, scope))
+}
+
+/// Connects to a sandbox in this process.
+pub(crate) fn connect_sandbox(sandbox: &Sandbox, scope: &Scope) -> Aws {
+    let clock = sandbox.clock();
+    let seam = Seam {
+        http: sandbox.http_client(),
+        time: SharedTimeSource::new(clock.clone()),
+        sleep: SharedAsyncSleep::new(clock),
+    };
+    // The sandbox takes a key id of twelve digits for that account's administrator.
+    let credentials = Credentials::from_keys(scope.account.clone(), "sandbox", None);
+    connect::connect_with(seam, credentials, &scope.region, Pacing::new(1.0))
+}
+
+fn no_caller(error: &crate::aws::AwsError) -> Diagnostic {
+    let inner = error.diagnostic();
+    if error.class == crate::aws::ErrorClass::Credentials && error.code == "NoCredentials" {
+        return Diagnostic::error("CONN001", "no AWS credentials were found")
+            .detail(error.message.clone())
+            .help("sign in (`aws sso login`), set `AWS_PROFILE` or pass `--profile NAME`; or try `--sandbox`, which needs no account");
+    }
+    inner
+}
+
+/// Secret values of this process's environment and of files beside the spec.
+pub(crate) struct ProcessSecrets {
+    folder: PathBuf,
+}
+
+impl SecretValues for ProcessSecrets {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn file(&self, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.folder.join(path)).ok()
+    }
+}

@@ -1,0 +1,173 @@
+//! `opora state`: looks into the state, and changes what it records without touching AWS.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::context::{Context, Refused, Spec};
+use super::exit::Exit;
+use super::output::Style;
+use crate::diagnostic::Diagnostic;
+use crate::graph::Address;
+use crate::state::{Entry, StateLog};
+
+/// Arguments of `opora state`.
+#[derive(Debug, Args)]
+pub(crate) struct StateArgs {
+    #[command(subcommand)]
+    command: StateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum StateCommand {
+    /// Lists the addresses with their ids.
+    List,
+    /// Shows what is recorded of one resource.
+    Show { address: Address },
+    /// Forgets a resource; it stays in AWS.
+    Rm {
+        #[arg(required = true)]
+        addresses: Vec<Address>,
+    },
+    /// Gives a resource another address.
+    Mv { from: Address, to: Address },
+    /// Shows who changed what and when.
+    History,
+    /// Checks every entry of the log.
+    Verify,
+}
+
+pub(crate) async fn run(args: &StateArgs, context: &Context) -> Exit {
+    let result = match context.load() {
+        Ok(spec) => run_command(&args.command, context, &spec).await,
+        Err(refused) => Err(refused),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(refused) => {
+            context.refuse(&refused, None);
+            Exit::Failed
+        }
+    }
+}
+
+/// Opens the state; connects only where it lies on S3.
+pub(crate) async fn open(context: &Context, spec: &Spec) -> Result<StateLog, Refused> {
+    if spec.environment.state.starts_with("s3://") {
+        let connected = context.connect(&spec.environment.scope).await?;
+        return context.open_state(&spec.environment, Some(&connected.aws));
+    }
+    context.open_state(&spec.environment, None)
+}
+
+pub(crate) fn unknown(address: &Address) -> Diagnostic {
+    Diagnostic::error("STATE020", "the state has no such resource")
+        .detail(format!("`{address}`"))
+        .help("`opora state list` shows the addresses")
+}
+
+async fn run_command(command: &StateCommand, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
+    let log = open(context, spec).await?;
+    let out = &context.out;
+    match command {
+        StateCommand::List => {
+            let state = context.load_state(&log).await?;
+            if out.json {
+                let rows = state.resources.iter().map(|(address, record)| {
+                    json!({ "address": address, "kind": record.kind, "id": record.id, "complete": record.complete })
+                });
+                out.document(&rows.collect::<Vec<_>>());
+            } else {
+                for (address, record) in &state.resources {
+                    out.line(format!("{address}  {}", out.style(Style::Dim, record.id.as_str())));
+                }
+            }
+        }
+        StateCommand::Show { address } => {
+            let state = context.load_state(&log).await?;
+            let record = state.resources.get(address).ok_or_else(|| unknown(address))?;
+            out.document(record);
+        }
+        StateCommand::Rm { addresses } => {
+            let state = context.load_state(&log).await?;
+            for address in addresses {
+                if !state.resources.contains_key(address) {
+                    return Err(unknown(address).into());
+                }
+            }
+            let forget = |address: &Address| Entry::Forgotten {
+                address: address.clone(),
+                reason: "`opora state rm`".to_owned(),
+            };
+            append(context, &log, addresses.iter().map(forget).collect()).await?;
+            for address in addresses {
+                out.line(format!("forgot {address}; it stays in AWS"));
+            }
+        }
+        StateCommand::Mv { from, to } => {
+            let state = context.load_state(&log).await?;
+            let Some(record) = state.resources.get(from) else { return Err(unknown(from).into()) };
+            if state.resources.contains_key(to) {
+                return Err(Diagnostic::error("STATE021", "the address is taken").detail(format!("`{to}`")).into());
+            }
+            if record.kind != to.kind {
+                let detail = format!("`{from}` is a {}, `{to}` would be a {}", record.kind, to.kind);
+                return Err(Diagnostic::error("STATE022", "the addresses have different kinds").detail(detail).into());
+            }
+            append(context, &log, vec![Entry::Moved { from: from.clone(), to: to.clone() }]).await?;
+            out.line(format!("{from} is {to} now; the next apply renews its tags"));
+        }
+        StateCommand::History => history(context, &log).await?,
+        StateCommand::Verify => return verify(context, &log).await,
+    }
+    Ok(Exit::Done)
+}
+
+async fn append(context: &Context, log: &StateLog, entries: Vec<Entry>) -> Result<(), Refused> {
+    let user = std::env::var("USER").unwrap_or_else(|_| "local user".to_owned());
+    let writer = context.acquire(log, &user).await?;
+    let written = writer.append(entries).await;
+    writer.release().await?;
+    Ok(written?)
+}
+
+async fn history(context: &Context, log: &StateLog) -> Result<(), Refused> {
+    let runs = log.history().await?;
+    if context.out.json {
+        context.out.document(&runs);
+        return Ok(());
+    }
+    for run in runs {
+        let ended = match &run.finished {
+            Some((at, outcome)) => format!("{outcome:?} at {at:.0}").to_lowercase(),
+            None => "did not end in order".to_owned(),
+        };
+        let digest = |digest: &Option<String>| {
+            digest.as_ref().map_or_else(|| "-".to_owned(), |text| text.chars().take(12).collect())
+        };
+        context.out.line(format!(
+            "{:.0}  {:<8} {}  spec {}  plan {}  {ended}",
+            run.started,
+            run.command,
+            run.who,
+            digest(&run.spec_digest),
+            digest(&run.plan_digest),
+        ));
+    }
+    Ok(())
+}
+
+async fn verify(context: &Context, log: &StateLog) -> Result<Exit, Refused> {
+    let problems = log.verify().await?;
+    if context.out.json {
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        context.out.document(&json!({ "problems": texts }));
+    } else {
+        for problem in &problems {
+            context.out.line(problem.to_string());
+        }
+        if problems.is_empty() {
+            context.out.line("every entry of the log is whole and in its place");
+        }
+    }
+    Ok(if problems.is_empty() { Exit::Done } else { Exit::Failed })
+}

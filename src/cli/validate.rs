@@ -1,0 +1,41 @@
+//! `opora validate`: every problem of the spec at once.
+
+use clap::Args;
+use serde_json::json;
+
+use super::context::Context;
+use super::exit::Exit;
+use super::output::diagnostics_json;
+use crate::diagnostic::Diagnostic;
+
+/// Arguments of `opora validate`.
+#[derive(Debug, Args)]
+pub(crate) struct Validate {}
+
+pub(crate) fn run(_: &Validate, context: &Context) -> Exit {
+    let loaded = match context.load_any() {
+        Ok(loaded) => loaded,
+        Err(refused) => {
+            context.refuse(&refused, None);
+            return Exit::Failed;
+        }
+    };
+    let errors = loaded.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    let warnings = loaded.diagnostics.len() - errors;
+    let resources = loaded.environment.as_ref().map_or(0, |environment| environment.resources.len());
+    let name = context.global.spec.display();
+    if context.out.json {
+        let diagnostics = diagnostics_json(&loaded.diagnostics, &loaded.sources, &loaded.locator);
+        context.out.document(
+            &json!({ "errors": errors, "warnings": warnings, "resources": resources, "diagnostics": diagnostics }),
+        );
+    } else {
+        context.out.diagnostics(&loaded.diagnostics, &loaded.sources, &loaded.locator);
+        match errors {
+            0 => context.out.line(format!("{name} is valid: {resources} resources, {warnings} warnings")),
+            1 => context.out.complain(format!("1 error in {name}")),
+            _ => context.out.complain(format!("{errors} errors in {name}")),
+        }
+    }
+    if loaded.diagnostics.iter().any(Diagnostic::is_error) { Exit::Failed } else { Exit::Done }
+}

@@ -1,0 +1,279 @@
+//! Joins spec, state, AWS, plan and drift into what a command does. Prints nothing and asks nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::apply::{self, Session, Unmanaged, observe, observe_unmanaged, wanted_fields};
+use crate::aws::resource::Fields;
+use crate::aws::{Aws, AwsError, kinds};
+use crate::diagnostic::Diagnostic;
+use crate::drift::{Drift, drift};
+use crate::graph::{Address, PhysicalId};
+use crate::kind::{KindSchemas, Resource, Scope, Seen};
+use crate::plan::{self, Input, Known, KnownResources, Plan, Prior, Selection, Wanted, resolve_all};
+use crate::spec::{Environment, Lifecycle};
+use crate::state::{State, StateError};
+
+/// What was read for a plan.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    pub seen: BTreeMap<Address, Seen>,
+}
+
+/// Everything that drift finds.
+#[derive(Debug)]
+pub struct DriftFound {
+    pub drift: Drift,
+    pub unmanaged: Vec<Unmanaged>,
+    /// Kinds that could not be listed.
+    pub unlisted: BTreeMap<String, AwsError>,
+}
+
+/// Returns the resources of a spec as the planner wants them.
+pub fn wanted(environment: &Environment) -> BTreeMap<Address, Wanted> {
+    let one = |(address, desired): (&Address, &crate::spec::Desired)| {
+        let wanted = Wanted {
+            kind: desired.kind.clone(),
+            arguments: desired.arguments.clone(),
+            deferred: desired.deferred.clone(),
+            references: desired.references.clone(),
+            lifecycle: desired.lifecycle.clone(),
+        };
+        (address.clone(), wanted)
+    };
+    environment.resources.iter().map(one).collect()
+}
+
+/// Returns the recorded resources as the planner wants them.
+pub fn prior(state: &State) -> BTreeMap<Address, Prior> {
+    let mut out = BTreeMap::new();
+    for (address, record) in &state.resources {
+        let deposed = state.deposed.get(address).into_iter().flatten();
+        let prior = Prior {
+            kind: record.kind.clone(),
+            id: record.id.clone(),
+            generation: record.generation,
+            arguments: record.arguments.clone(),
+            attributes: record.attributes.clone(),
+            references: record.references.iter().cloned().collect(),
+            lifecycle: lifecycle(&record.lifecycle),
+            complete: record.complete,
+            deposed: deposed.map(|old| (old.id.clone(), old.generation)).collect(),
+        };
+        out.insert(address.clone(), prior);
+    }
+    out
+}
+
+fn lifecycle(value: &Value) -> Lifecycle {
+    serde_json::from_value(value.clone()).unwrap_or_default()
+}
+
+/// Reads every recorded resource, in bulk, with the arguments that the spec or the record sets.
+pub async fn observe_state(aws: &Aws, environment: Option<&Environment>, state: &State) -> Observed {
+    let ids =
+        state.resources.iter().map(|(address, record)| (address.clone(), (record.kind.clone(), record.id.clone())));
+    let desired = environment.into_iter().flat_map(|environment| environment.resources.values());
+    let set = desired.map(|desired| (desired.kind.as_str(), &desired.arguments));
+    let recorded = state.resources.values().map(|record| (record.kind.as_str(), &record.arguments));
+    let fields = wanted_fields(set.chain(recorded));
+    Observed { seen: observe(aws, &kinds::get, &ids.collect(), &fields).await }
+}
+
+/// Makes a plan from what was read.
+///
+/// # Errors
+/// Returns everything that stands in the way.
+pub fn make_plan(
+    environment: &Environment,
+    schemas: &KindSchemas,
+    state: &State,
+    observed: &Observed,
+    selection: &Selection,
+    destroy: bool,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let scope = &environment.scope;
+    let outputs = serde_json::to_value(&environment.outputs).unwrap_or_default();
+    plan::build(&Input {
+        scope,
+        spec_digest: &environment.digest,
+        wanted: &wanted(environment),
+        prior: &prior(state),
+        seen: &observed.seen,
+        kinds: schemas,
+        predict: &|kind, arguments, owner| {
+            kinds::get(kind).map(|kind| kind.predict(arguments, owner, scope)).unwrap_or_default()
+        },
+        selection,
+        destroy,
+        outputs: &outputs,
+        generations: &state.generations,
+    })
+}
+
+/// Returns what the state knows of all resources, for the steps that refer to them.
+pub fn known(state: &State) -> KnownResources {
+    let one = |(address, record): (&Address, &crate::state::Record)| {
+        (address.clone(), Known { arguments: record.arguments.clone(), attributes: record.attributes.clone() })
+    };
+    KnownResources(state.resources.iter().map(one).collect())
+}
+
+/// Applies a plan, and returns what was done.
+///
+/// # Errors
+/// Returns the log's error.
+pub async fn apply_plan(session: &Session<'_>, plan: &Plan, state: &State) -> Result<apply::Report, StateError> {
+    apply::run(session, plan, known(state)).await
+}
+
+/// Compares the recorded resources with AWS; with `unmanaged`, lists what else there is of all kinds.
+pub async fn find_drift(aws: &Aws, schemas: &KindSchemas, state: &State, unmanaged: bool) -> DriftFound {
+    let observed = observe_state(aws, None, state).await;
+    let found = drift(schemas, &prior(state), &observed.seen);
+    let managed: BTreeSet<(String, PhysicalId)> = state
+        .resources
+        .values()
+        .map(|record| (record.kind.clone(), record.id.clone()))
+        .chain(state.deposed.values().flatten().map(|old| (old.kind.clone(), old.id.clone())))
+        .collect();
+    let (unmanaged, unlisted) =
+        if unmanaged { observe_unmanaged(aws, kinds::all(), &managed).await } else { (Vec::new(), BTreeMap::new()) };
+    DriftFound { drift: found, unmanaged, unlisted }
+}
+
+/// Returns the outputs as far as their values are known.
+pub fn outputs(environment: &Environment, state: &State) -> Value {
+    let outputs = serde_json::to_value(&environment.outputs).unwrap_or_default();
+    resolve_all(&outputs, &[], &known(state))
+}
+
+/// Returns the desired resources in the normal form, with what can be predicted of each: what a check on the spec sees.
+pub fn desired_resources(environment: &Environment, scope: &Scope) -> Vec<Resource> {
+    let mut known = KnownResources::default();
+    for (address, desired) in &environment.resources {
+        let owner = crate::kind::Owner::new(&scope.environment, address, 1);
+        let attributes = kinds::get(&desired.kind).map(|kind| kind.predict(&desired.arguments, &owner, scope));
+        let attributes = Value::Object(attributes.unwrap_or_default());
+        known.0.insert(address.clone(), Known { arguments: desired.arguments.clone(), attributes });
+    }
+    let resource = |(address, desired): (&Address, &crate::spec::Desired)| Resource {
+        kind: desired.kind.clone(),
+        address: Some(address.clone()),
+        id: None,
+        arguments: resolve_all(&desired.arguments, &desired.deferred, &known),
+        attributes: known.0[address].attributes.clone(),
+    };
+    environment.resources.iter().map(resource).collect()
+}
+
+/// Returns the managed resources as they were observed.
+pub fn managed_resources(state: &State, observed: &Observed) -> Vec<Resource> {
+    let one = |(address, record): (&Address, &crate::state::Record)| {
+        let seen = observed.seen.get(address)?.present()?;
+        Some(Resource {
+            kind: record.kind.clone(),
+            address: Some(address.clone()),
+            id: Some(record.id.clone()),
+            arguments: seen.arguments.clone(),
+            attributes: seen.attributes.clone(),
+        })
+    };
+    state.resources.iter().filter_map(one).collect()
+}
+
+/// Returns what the account will have when a plan is applied: the observed resources with its steps done.
+pub fn planned_resources(plan: &Plan, observed: &Observed) -> Vec<Resource> {
+    use crate::plan::StepKind;
+    let mut out: BTreeMap<Address, Resource> = BTreeMap::new();
+    for (address, seen) in &observed.seen {
+        if let (Some(seen), Some(bound)) = (seen.present(), plan.bound.get(address)) {
+            let resource = Resource {
+                kind: bound.kind.clone(),
+                address: Some(address.clone()),
+                id: Some(bound.id.clone()),
+                arguments: seen.arguments.clone(),
+                attributes: seen.attributes.clone(),
+            };
+            out.insert(address.clone(), resource);
+        }
+    }
+    let gone = plan.steps.iter().filter(|step| matches!(step.kind, StepKind::Delete | StepKind::Forget));
+    for step in gone {
+        out.remove(&step.address);
+    }
+    for step in plan.steps.iter().filter(|step| matches!(step.kind, StepKind::Create | StepKind::Update)) {
+        let before = out.get(&step.address);
+        let mut arguments = before.map_or_else(|| Value::Object(serde_json::Map::new()), |old| old.arguments.clone());
+        if let (Some(into), Some(from)) = (arguments.as_object_mut(), step.arguments.as_object()) {
+            into.extend(from.iter().map(|(name, value)| (name.clone(), value.clone())));
+            // What the spec sets no more is reset by the update.
+            for path in step.paths.iter().filter(|path| !path.contains(['.', '['])) {
+                if !from.contains_key(path) {
+                    into.remove(path);
+                }
+            }
+        }
+        let attributes = before.map(|old| old.attributes.clone()).unwrap_or_default();
+        let resource = Resource {
+            kind: step.resource.clone(),
+            address: Some(step.address.clone()),
+            id: step.id.clone(),
+            arguments,
+            attributes,
+        };
+        out.insert(step.address.clone(), resource);
+    }
+    out.into_values().collect()
+}
+
+/// What an audit of the live account saw.
+#[derive(Debug, Default)]
+pub struct LiveAccount {
+    pub resources: Vec<Resource>,
+    /// Kinds that could not be listed, and resources that could not be read, with the reason.
+    pub unlisted: BTreeMap<String, String>,
+    pub unread: Vec<(String, PhysicalId, String)>,
+}
+
+/// Lists and reads everything of all kinds in the account, whether it is managed or not.
+pub async fn read_account(aws: &Aws, state: &State) -> LiveAccount {
+    let addresses: BTreeMap<(String, PhysicalId), Address> = state
+        .resources
+        .iter()
+        .map(|(address, record)| ((record.kind.clone(), record.id.clone()), address.clone()))
+        .collect();
+    let reads = kinds::all().map(|kind| async move {
+        let name = kind.schema().name;
+        let ids: Vec<PhysicalId> = match kind.discover(aws).await {
+            Ok(found) => found.into_iter().map(|found| found.id).collect(),
+            Err(error) => return (name, Err(error.reason())),
+        };
+        (name, kind.read_many(aws, &ids, &Fields::All).await.map_err(|error| error.reason()))
+    });
+    let mut out = LiveAccount::default();
+    for (kind, answer) in futures::future::join_all(reads).await {
+        let found = match answer {
+            Ok(found) => found,
+            Err(reason) => {
+                out.unlisted.insert(kind.to_owned(), reason);
+                continue;
+            }
+        };
+        for (id, seen) in found {
+            match seen {
+                Seen::Present(seen) => out.resources.push(Resource {
+                    kind: kind.to_owned(),
+                    address: addresses.get(&(kind.to_owned(), id.clone())).cloned(),
+                    id: Some(id),
+                    arguments: seen.arguments,
+                    attributes: seen.attributes,
+                }),
+                Seen::Absent => {}
+                Seen::Unreadable { reason } => out.unread.push((kind.to_owned(), id, reason)),
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,547 @@
+//! Decides what happens to each address.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::diff::{Comparison, compare};
+use super::order::{self, Decision};
+use super::resolve::{Known, KnownResources, resolve_all};
+use super::{Action, Bound, Change, Plan, Reason};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Address, Cycle, PhysicalId, topological};
+use crate::kind::{KindSchema, KindSchemas, Owner, Scope, Seen, SeenResource};
+use crate::spec::{Deferred, Lifecycle, Trigger};
+
+/// What the spec wants of one resource, in the normal form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted {
+    pub kind: String,
+    pub arguments: Value,
+    pub deferred: Vec<Deferred>,
+    pub references: BTreeSet<Address>,
+    pub lifecycle: Lifecycle,
+}
+
+/// What the state recorded of one resource.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prior {
+    pub kind: String,
+    pub id: PhysicalId,
+    pub generation: u64,
+    /// What the spec set when it was last applied.
+    pub arguments: Value,
+    pub attributes: Value,
+    pub references: BTreeSet<Address>,
+    pub lifecycle: Lifecycle,
+    /// Whether the run that made it finished it.
+    pub complete: bool,
+    /// Predecessors that wait for their deletion, with their generations.
+    pub deposed: Vec<(PhysicalId, u64)>,
+}
+
+/// Which addresses a plan is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// These and all that they need; empty for all.
+    pub target: Vec<Address>,
+    /// Not these, and nothing that needs them.
+    pub exclude: Vec<Address>,
+}
+
+/// Predicts attributes before a create: kind, arguments, owner.
+pub type Predict<'a> = dyn Fn(&str, &Value, &Owner) -> Map<String, Value> + 'a;
+
+/// All that a plan is made from.
+pub struct Input<'a> {
+    pub scope: &'a Scope,
+    pub spec_digest: &'a str,
+    pub wanted: &'a BTreeMap<Address, Wanted>,
+    pub prior: &'a BTreeMap<Address, Prior>,
+    /// What was read of each recorded resource.
+    pub seen: &'a BTreeMap<Address, Seen>,
+    pub kinds: &'a KindSchemas,
+    pub predict: &'a Predict<'a>,
+    pub selection: &'a Selection,
+    /// Whether all is to be destroyed.
+    pub destroy: bool,
+    pub outputs: &'a Value,
+    /// The highest generation that each address ever had.
+    pub generations: &'a BTreeMap<Address, u64>,
+}
+
+/// Makes a plan.
+///
+/// # Errors
+/// Returns everything that stands in the way, at once.
+pub fn build(input: &Input<'_>) -> Result<Plan, Vec<Diagnostic>> {
+    let mut planner = Planner::new(input)?;
+    for address in planner.wanted_order()? {
+        planner.decide_wanted(&address);
+    }
+    for (address, prior) in input.prior {
+        planner.decide_deposed(address, prior);
+        if input.destroy || !input.wanted.contains_key(address) {
+            planner.decide_unwanted(address, prior);
+        }
+    }
+    planner.finish()
+}
+
+struct Planner<'a> {
+    input: &'a Input<'a>,
+    selected: Option<BTreeSet<Address>>,
+    create_before_destroy: BTreeSet<Address>,
+    known: KnownResources,
+    changes: Vec<Change>,
+    decisions: BTreeMap<Address, Decision>,
+    bound: BTreeMap<Address, Bound>,
+    problems: Vec<Diagnostic>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(input: &'a Input<'a>) -> Result<Self, Vec<Diagnostic>> {
+        Ok(Self {
+            input,
+            selected: select(input)?,
+            create_before_destroy: create_before_destroy(input.wanted),
+            known: KnownResources::default(),
+            changes: Vec::new(),
+            decisions: BTreeMap::new(),
+            bound: BTreeMap::new(),
+            problems: Vec::new(),
+        })
+    }
+
+    fn wanted_order(&self) -> Result<Vec<Address>, Vec<Diagnostic>> {
+        if self.input.destroy {
+            return Ok(Vec::new());
+        }
+        let needs = |(address, wanted): (&Address, &Wanted)| (address.clone(), wanted.references.clone());
+        topological(&self.input.wanted.iter().map(needs).collect()).map_err(|Cycle(path)| {
+            let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+            vec![Diagnostic::error("PLAN007", "reference cycle").detail(path.join(" → "))]
+        })
+    }
+
+    fn is_selected(&self, address: &Address) -> bool {
+        self.selected.as_ref().is_none_or(|selected| selected.contains(address))
+    }
+
+    fn schema(&mut self, address: &Address, kind: &str) -> Option<&'a KindSchema> {
+        let schema = self.input.kinds.get(kind);
+        if schema.is_none() {
+            let detail = format!("{address} has the kind `{kind}`, which this opora does not know");
+            self.problems.push(Diagnostic::error("PLAN011", "unknown kind in the state").detail(detail));
+        }
+        schema
+    }
+
+    /// Returns what was seen under an address, and binds the plan to it.
+    fn look(&mut self, address: &Address, prior: &Prior) -> Option<&'a Seen> {
+        let seen = self.input.seen.get(address);
+        match seen {
+            Some(Seen::Unreadable { reason }) => {
+                let detail = format!("{address} ({}): {reason}", prior.id);
+                self.problems.push(
+                    Diagnostic::error("PLAN004", "a resource could not be read, so nothing can be planned for it")
+                        .detail(detail)
+                        .at_argument(address, "", "this one")
+                        .help("grant the read, or leave it out with `--exclude`"),
+                );
+                None
+            }
+            Some(seen) => {
+                let bound =
+                    Bound { kind: prior.kind.clone(), id: prior.id.clone(), digest: seen.digest(), seen: seen.clone() };
+                self.bound.insert(address.clone(), bound);
+                Some(seen)
+            }
+            None => {
+                let detail = format!("{address} ({}) was not read", prior.id);
+                self.problems.push(
+                    Diagnostic::error("PLAN004", "a resource could not be read, so nothing can be planned for it")
+                        .detail(detail),
+                );
+                None
+            }
+        }
+    }
+
+    fn decide_wanted(&mut self, address: &Address) {
+        let wanted = &self.input.wanted[address];
+        let prior = self.input.prior.get(address);
+        if !self.is_selected(address) {
+            if let Some(prior) = prior {
+                let attributes =
+                    self.input.seen.get(address).and_then(Seen::present).map(|seen| seen.attributes.clone());
+                let attributes = attributes.unwrap_or_else(|| prior.attributes.clone());
+                self.known.0.insert(address.clone(), Known { arguments: prior.arguments.clone(), attributes });
+            }
+            return;
+        }
+        let Some(schema) = self.schema(address, &wanted.kind) else { return };
+        let arguments = resolve_all(&wanted.arguments, &wanted.deferred, &self.known);
+        let Some(prior) = prior else {
+            self.create(address, wanted, arguments, Reason::New, None);
+            return;
+        };
+        let Some(seen) = self.look(address, prior) else { return };
+        match seen {
+            Seen::Present(resource) => self.decide_present(address, wanted, schema, arguments, prior, resource),
+            _ => self.create(address, wanted, arguments, Reason::Gone, Some(prior)),
+        }
+    }
+
+    fn decide_present(
+        &mut self,
+        address: &Address,
+        wanted: &Wanted,
+        schema: &KindSchema,
+        arguments: Value,
+        prior: &Prior,
+        seen: &SeenResource,
+    ) {
+        let recorded = prior.complete.then_some(&prior.arguments);
+        let mut comparison = compare(schema, &arguments, &seen.arguments, recorded, &wanted.lifecycle.ignore);
+        self.compare_owner(address, schema, prior, seen, &mut comparison);
+        let mut reasons: Vec<Reason> = comparison
+            .changes
+            .iter()
+            .filter(|change| change.replaces)
+            .map(|change| Reason::CannotUpdate { path: change.path.clone() })
+            .collect();
+        reasons.extend(self.triggers(wanted));
+        let action = if !reasons.is_empty() {
+            Action::Replace
+        } else if comparison.changes.is_empty() && prior.complete {
+            Action::NoOp
+        } else {
+            reasons.push(if prior.complete { Reason::Differs } else { Reason::Unfinished });
+            Action::Update
+        };
+        if action == Action::Replace {
+            self.guard_destroy(address, prior);
+        }
+        let generation = if action == Action::Replace { self.next_generation(address) } else { prior.generation };
+        let attributes = match action {
+            Action::Replace => self.predicted(wanted, &arguments, address, generation),
+            Action::Update => stable_attributes(schema, &seen.attributes),
+            _ => seen.attributes.clone(),
+        };
+        self.known.0.insert(address.clone(), Known { arguments: arguments.clone(), attributes });
+        let record = action == Action::NoOp && record_differs(wanted, &arguments, prior, seen);
+        let paths = comparison.changes.iter().map(|change| change.path.clone()).collect();
+        let create_before_destroy = self.create_before_destroy.contains(address);
+        let decision = Decision {
+            action,
+            record,
+            resource: wanted.kind.clone(),
+            id: Some(prior.id.clone()),
+            generation,
+            arguments,
+            deferred: wanted.deferred.clone(),
+            paths,
+            references: wanted.references.clone(),
+            prior_references: prior.references.clone(),
+            lifecycle: wanted.lifecycle.clone(),
+            prior_lifecycle: prior.lifecycle.clone(),
+            prior_generation: prior.generation,
+            prior_arguments: prior.arguments.clone(),
+            create_before_destroy,
+        };
+        self.decisions.insert(address.clone(), decision);
+        self.changes.push(Change {
+            address: address.clone(),
+            kind: wanted.kind.clone(),
+            action,
+            reasons,
+            id: Some(prior.id.clone()),
+            fields: comparison.changes,
+            unread: comparison.unread,
+            create_before_destroy: create_before_destroy && action == Action::Replace,
+        });
+    }
+
+    /// Sees to it that the resource carries its ownership tags, and that it is nobody else's.
+    fn compare_owner(
+        &mut self,
+        address: &Address,
+        schema: &KindSchema,
+        prior: &Prior,
+        seen: &SeenResource,
+        out: &mut Comparison,
+    ) {
+        let tags_unread = out.unread.iter().any(|unread| unread.path == "tags");
+        if !schema.takes_tags() || tags_unread {
+            return;
+        }
+        let expected = Owner::new(&self.input.scope.environment, address, prior.generation);
+        match &seen.owner {
+            Some(owner) if *owner == expected => {}
+            Some(owner) if owner.environment != expected.environment => {
+                let detail =
+                    format!("{address} ({}) carries the tags of the environment `{}`", prior.id, owner.environment);
+                self.problems.push(
+                    Diagnostic::error("PLAN006", "the resource belongs to another environment")
+                        .detail(detail)
+                        .help("release it there first: `opora state rm ADDRESS` in that environment"),
+                );
+            }
+            other => out.changes.push(super::FieldChange {
+                path: "tags".to_owned(),
+                before: other.as_ref().map(|owner| Value::from(format!("opora:address = {}", owner.address))),
+                after: Some(Value::from(format!("opora:address = {}", expected.address))),
+                replaces: false,
+            }),
+        }
+    }
+
+    fn next_generation(&self, address: &Address) -> u64 {
+        self.input.generations.get(address).map_or(1, |highest| highest + 1)
+    }
+
+    fn triggers(&self, wanted: &Wanted) -> Vec<Reason> {
+        let below = |changed: &String, path: &str| {
+            path.is_empty()
+                || changed.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let changes = |trigger: &&Trigger| {
+            self.decisions.iter().any(|(changed, decision)| {
+                (*changed == trigger.address || changed.without_key() == trigger.address)
+                    && match decision.action {
+                        Action::Create | Action::Replace => true,
+                        Action::Update => decision.paths.iter().any(|path| below(path, &trigger.path)),
+                        Action::Delete | Action::Forget | Action::NoOp => false,
+                    }
+            })
+        };
+        let triggers = wanted.lifecycle.replace_triggered_by.iter().filter(changes);
+        triggers.map(|trigger| Reason::Triggered { by: trigger.address.clone() }).collect()
+    }
+
+    fn predicted(&self, wanted: &Wanted, arguments: &Value, address: &Address, generation: u64) -> Value {
+        let owner = Owner::new(&self.input.scope.environment, address, generation);
+        Value::Object((self.input.predict)(&wanted.kind, arguments, &owner))
+    }
+
+    fn create(&mut self, address: &Address, wanted: &Wanted, arguments: Value, reason: Reason, prior: Option<&Prior>) {
+        let generation = self.next_generation(address);
+        let attributes = self.predicted(wanted, &arguments, address, generation);
+        self.known.0.insert(address.clone(), Known { arguments: arguments.clone(), attributes });
+        let fields = arguments.as_object().into_iter().flatten().map(|(path, value)| super::FieldChange {
+            path: path.clone(),
+            before: None,
+            after: Some(value.clone()),
+            replaces: false,
+        });
+        self.changes.push(Change {
+            address: address.clone(),
+            kind: wanted.kind.clone(),
+            action: Action::Create,
+            reasons: vec![reason],
+            id: None,
+            fields: fields.collect(),
+            unread: Vec::new(),
+            create_before_destroy: false,
+        });
+        let decision = Decision {
+            action: Action::Create,
+            record: false,
+            resource: wanted.kind.clone(),
+            id: None,
+            generation,
+            arguments,
+            deferred: wanted.deferred.clone(),
+            paths: BTreeSet::new(),
+            references: wanted.references.clone(),
+            prior_references: prior.map(|prior| prior.references.clone()).unwrap_or_default(),
+            lifecycle: wanted.lifecycle.clone(),
+            prior_lifecycle: Lifecycle::default(),
+            prior_generation: generation.saturating_sub(1),
+            prior_arguments: Value::Null,
+            create_before_destroy: false,
+        };
+        self.decisions.insert(address.clone(), decision);
+    }
+
+    fn decide_unwanted(&mut self, address: &Address, prior: &Prior) {
+        if !self.is_selected(address) || self.schema(address, &prior.kind).is_none() {
+            return;
+        }
+        let Some(seen) = self.look(address, prior) else { return };
+        let action = if seen.present().is_some() { Action::Delete } else { Action::Forget };
+        if action == Action::Delete {
+            self.guard_destroy(address, prior);
+        }
+        let reason = match (action, self.input.destroy) {
+            (Action::Forget, _) => Reason::Gone,
+            (_, true) => Reason::Destroy,
+            (_, false) => Reason::NotInSpec,
+        };
+        self.changes.push(Change {
+            address: address.clone(),
+            kind: prior.kind.clone(),
+            action,
+            reasons: vec![reason],
+            id: Some(prior.id.clone()),
+            fields: Vec::new(),
+            unread: Vec::new(),
+            create_before_destroy: false,
+        });
+        self.decisions.insert(address.clone(), Decision::removal(action, prior));
+    }
+
+    /// A predecessor that an interrupted replacement left is deleted whatever else happens to the address.
+    fn decide_deposed(&mut self, address: &Address, prior: &Prior) {
+        if prior.deposed.is_empty() || !self.is_selected(address) {
+            return;
+        }
+        for (id, _) in &prior.deposed {
+            self.changes.push(Change {
+                address: address.clone(),
+                kind: prior.kind.clone(),
+                action: Action::Delete,
+                reasons: vec![Reason::Deposed],
+                id: Some(id.clone()),
+                fields: Vec::new(),
+                unread: Vec::new(),
+                create_before_destroy: false,
+            });
+        }
+    }
+
+    fn guard_destroy(&mut self, address: &Address, prior: &Prior) {
+        let wanted = self.input.wanted.get(address).is_some_and(|wanted| wanted.lifecycle.prevent_destroy);
+        if wanted || prior.lifecycle.prevent_destroy {
+            self.problems.push(
+                Diagnostic::error("PLAN005", "a protected resource would be destroyed")
+                    .detail(format!("{address} ({}) has `prevent_destroy`", prior.id))
+                    .at_argument(address, "lifecycle", "protected here")
+                    .help("set `lifecycle: { prevent_destroy: false }`, apply that, and then remove it"),
+            );
+        }
+    }
+
+    fn finish(self) -> Result<Plan, Vec<Diagnostic>> {
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let deposed: BTreeMap<Address, Prior> = self
+            .input
+            .prior
+            .iter()
+            .filter(|(address, prior)| !prior.deposed.is_empty() && self.is_selected(address))
+            .map(|(address, prior)| (address.clone(), prior.clone()))
+            .collect();
+        let steps = order::steps(&self.decisions, &deposed)?;
+        let mut changes = self.changes;
+        changes.sort_by(|a, b| (&a.address, a.action).cmp(&(&b.address, b.action)));
+        Ok(Plan {
+            scope: self.input.scope.clone(),
+            spec_digest: self.input.spec_digest.to_owned(),
+            changes,
+            steps,
+            bound: self.bound,
+            outputs: self.input.outputs.clone(),
+        })
+    }
+}
+
+/// Attributes that an update in place leaves as they are.
+fn stable_attributes(schema: &KindSchema, attributes: &Value) -> Value {
+    let stable = attributes.as_object().into_iter().flatten().filter(|(name, _)| !schema.attributes.is_volatile(name));
+    Value::Object(stable.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
+fn record_differs(wanted: &Wanted, arguments: &Value, prior: &Prior, seen: &SeenResource) -> bool {
+    prior.arguments != *arguments
+        || prior.attributes != seen.attributes
+        || prior.references != wanted.references
+        || prior.lifecycle != wanted.lifecycle
+}
+
+/// What must be made before it is destroyed pulls all that it refers to along: they are replaced in its order.
+fn create_before_destroy(wanted: &BTreeMap<Address, Wanted>) -> BTreeSet<Address> {
+    let mut out = BTreeSet::new();
+    let marked = wanted.iter().filter(|(_, wanted)| wanted.lifecycle.create_before_destroy);
+    let mut open: Vec<Address> = marked.map(|(address, _)| address.clone()).collect();
+    while let Some(address) = open.pop() {
+        if let Some(resource) = wanted.get(&address)
+            && out.insert(address)
+        {
+            open.extend(resource.references.iter().cloned());
+        }
+    }
+    out
+}
+
+/// Returns the selected addresses, or `None` for all.
+fn select(input: &Input<'_>) -> Result<Option<BTreeSet<Address>>, Vec<Diagnostic>> {
+    let selection = input.selection;
+    if selection.target.is_empty() && selection.exclude.is_empty() {
+        return Ok(None);
+    }
+    let all: BTreeSet<&Address> = input.wanted.keys().chain(input.prior.keys()).collect();
+    let matching = |pattern: &Address| -> BTreeSet<Address> {
+        let fits =
+            |address: &&&Address| **address == pattern || (pattern.key.is_none() && address.without_key() == *pattern);
+        all.iter().filter(fits).map(|address| (*address).clone()).collect()
+    };
+    let mut problems = Vec::new();
+    for pattern in selection.target.iter().chain(&selection.exclude) {
+        if matching(pattern).is_empty() {
+            problems.push(
+                Diagnostic::error("PLAN008", "no resource has this address")
+                    .detail(format!("`{pattern}` is neither in the spec nor in the state"))
+                    .help("`opora state list` and `opora graph` show the addresses"),
+            );
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let references = |address: &Address| -> BTreeSet<Address> {
+        let wanted = input.wanted.get(address).map(|wanted| &wanted.references);
+        let prior = input.prior.get(address).map(|prior| &prior.references);
+        wanted.into_iter().chain(prior).flatten().cloned().collect()
+    };
+    let mut selected: BTreeSet<Address> = if selection.target.is_empty() {
+        all.iter().map(|address| (*address).clone()).collect()
+    } else {
+        let targets = selection.target.iter().flat_map(&matching).collect();
+        // A delete needs what refers to it gone; everything else needs what it refers to.
+        if input.destroy {
+            closure(targets, |address| users(&all, &references, address))
+        } else {
+            closure(targets, references)
+        }
+    };
+    let excluded: BTreeSet<Address> = selection.exclude.iter().flat_map(&matching).collect();
+    let excluded = if input.destroy {
+        closure(excluded, references)
+    } else {
+        closure(excluded, |address| users(&all, &references, address))
+    };
+    selected.retain(|address| !excluded.contains(address));
+    Ok(Some(selected))
+}
+
+fn users(
+    all: &BTreeSet<&Address>,
+    references: &impl Fn(&Address) -> BTreeSet<Address>,
+    address: &Address,
+) -> BTreeSet<Address> {
+    all.iter().filter(|user| references(user).contains(address)).map(|user| (*user).clone()).collect()
+}
+
+fn closure(start: BTreeSet<Address>, next: impl Fn(&Address) -> BTreeSet<Address>) -> BTreeSet<Address> {
+    let mut out = BTreeSet::new();
+    let mut open: Vec<Address> = start.into_iter().collect();
+    while let Some(address) = open.pop() {
+        if out.insert(address.clone()) {
+            open.extend(next(&address));
+        }
+    }
+    out
+}

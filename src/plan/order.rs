@@ -1,0 +1,223 @@
+//! Turns decisions into numbered steps, each after all that it needs.
+//!
+//! A create or update comes after those of what it refers to. A delete comes after everything that referred
+//! to it has let go: was deleted, or was updated. A replacement deletes first, unless it has to create first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::build::Prior;
+use super::{Action, Step, StepKind};
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Address, Cycle, PhysicalId, topological};
+use crate::spec::{Deferred, Lifecycle};
+
+/// What was decided for one address.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Decision {
+    pub action: Action,
+    /// Whether only the record has to be renewed.
+    pub record: bool,
+    pub resource: String,
+    pub id: Option<PhysicalId>,
+    pub generation: u64,
+    pub arguments: Value,
+    pub deferred: Vec<Deferred>,
+    pub paths: BTreeSet<String>,
+    pub references: BTreeSet<Address>,
+    pub prior_references: BTreeSet<Address>,
+    pub lifecycle: Lifecycle,
+    pub prior_lifecycle: Lifecycle,
+    pub prior_generation: u64,
+    pub prior_arguments: Value,
+    pub create_before_destroy: bool,
+}
+
+impl Decision {
+    /// Makes the decision to delete or forget.
+    pub(super) fn removal(action: Action, prior: &Prior) -> Self {
+        Self {
+            action,
+            record: false,
+            resource: prior.kind.clone(),
+            id: Some(prior.id.clone()),
+            generation: prior.generation,
+            arguments: Value::Null,
+            deferred: Vec::new(),
+            paths: BTreeSet::new(),
+            references: BTreeSet::new(),
+            prior_references: prior.references.clone(),
+            lifecycle: prior.lifecycle.clone(),
+            prior_lifecycle: prior.lifecycle.clone(),
+            prior_generation: prior.generation,
+            prior_arguments: prior.arguments.clone(),
+            create_before_destroy: false,
+        }
+    }
+
+    fn makes(&self) -> Option<StepKind> {
+        match self.action {
+            Action::Create | Action::Replace => Some(StepKind::Create),
+            Action::Update => Some(StepKind::Update),
+            Action::NoOp if self.record => Some(StepKind::Record),
+            Action::NoOp | Action::Delete | Action::Forget => None,
+        }
+    }
+
+    fn removes(&self) -> Option<StepKind> {
+        match self.action {
+            Action::Replace | Action::Delete => Some(StepKind::Delete),
+            Action::Forget => Some(StepKind::Forget),
+            _ => None,
+        }
+    }
+}
+
+/// A node of the step graph; `Remove` carries the id, as an address can have several to delete.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Node {
+    Make(Address),
+    Remove(Address, PhysicalId),
+}
+
+pub(super) fn steps(
+    decisions: &BTreeMap<Address, Decision>,
+    deposed: &BTreeMap<Address, Prior>,
+) -> Result<Vec<Step>, Vec<Diagnostic>> {
+    let mut needs: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
+    for (address, decision) in decisions {
+        if decision.makes().is_some() {
+            let needed =
+                decision.references.iter().filter(|needed| decisions.get(*needed).is_some_and(|d| d.makes().is_some()));
+            needs.insert(Node::Make(address.clone()), needed.map(|needed| Node::Make(needed.clone())).collect());
+        }
+    }
+    for (address, decision) in decisions {
+        if decision.removes().is_none() {
+            continue;
+        }
+        let Some(id) = &decision.id else { continue };
+        let node = Node::Remove(address.clone(), id.clone());
+        let mut before = letting_go(address, decision, decisions);
+        if decision.action == Action::Replace {
+            if decision.create_before_destroy {
+                before.insert(Node::Make(address.clone()));
+            } else {
+                needs.entry(Node::Make(address.clone())).or_default().insert(node.clone());
+            }
+        }
+        needs.insert(node, before);
+    }
+    for (address, prior) in deposed {
+        for (id, _) in &prior.deposed {
+            let before: BTreeSet<Node> = needs
+                .keys()
+                .filter(|node| matches!(node, Node::Make(made) if refers(made, address, decisions)))
+                .cloned()
+                .collect();
+            needs.insert(Node::Remove(address.clone(), id.clone()), before);
+        }
+    }
+    let order = topological(&needs).map_err(cycle)?;
+    let numbers: BTreeMap<&Node, u32> = order.iter().zip(1..).collect();
+    let step = |node: &Node| {
+        let after = needs[node].iter().filter_map(|needed| numbers.get(needed).copied()).collect();
+        make_step(node, numbers[node], after, decisions, deposed)
+    };
+    Ok(order.iter().map(step).collect())
+}
+
+fn refers(user: &Address, to: &Address, decisions: &BTreeMap<Address, Decision>) -> bool {
+    decisions.get(user).is_some_and(|decision| decision.references.contains(to))
+}
+
+/// Everything that refers to an address in AWS today and has a step by which it lets go.
+fn letting_go(address: &Address, decision: &Decision, decisions: &BTreeMap<Address, Decision>) -> BTreeSet<Node> {
+    let mut out = BTreeSet::new();
+    for (user, other) in decisions.iter().filter(|(_, other)| other.prior_references.contains(address)) {
+        match (other.removes(), &other.id) {
+            (Some(_), Some(id)) => {
+                out.insert(Node::Remove(user.clone(), id.clone()));
+            }
+            // An update can only let go of what is replaced when the new one is there already.
+            _ if other.makes().is_some() && (decision.action != Action::Replace || decision.create_before_destroy) => {
+                out.insert(Node::Make(user.clone()));
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+fn make_step(
+    node: &Node,
+    number: u32,
+    after: BTreeSet<u32>,
+    decisions: &BTreeMap<Address, Decision>,
+    deposed: &BTreeMap<Address, Prior>,
+) -> Step {
+    match node {
+        Node::Make(address) => {
+            let decision = &decisions[address];
+            let kind = decision.makes().expect("internal error: only makers have a make node");
+            Step {
+                number,
+                kind,
+                address: address.clone(),
+                resource: decision.resource.clone(),
+                id: if kind == StepKind::Create { None } else { decision.id.clone() },
+                generation: decision.generation,
+                arguments: decision.arguments.clone(),
+                deferred: decision.deferred.clone(),
+                paths: decision.paths.clone(),
+                references: decision.references.clone(),
+                lifecycle: decision.lifecycle.clone(),
+                after,
+                deposes: decision.action == Action::Replace && decision.create_before_destroy,
+            }
+        }
+        Node::Remove(address, id) => {
+            let decision = decisions.get(address).filter(|decision| decision.id.as_ref() == Some(id));
+            let prior = deposed.get(address);
+            let generation = match (decision, prior) {
+                (Some(decision), _) => decision.prior_generation,
+                (None, Some(prior)) => {
+                    prior.deposed.iter().find(|(known, _)| known == id).map_or(0, |(_, generation)| *generation)
+                }
+                (None, None) => 0,
+            };
+            let resource =
+                decision.map(|d| d.resource.clone()).or_else(|| prior.map(|p| p.kind.clone())).unwrap_or_default();
+            Step {
+                number,
+                kind: decision.and_then(Decision::removes).unwrap_or(StepKind::Delete),
+                address: address.clone(),
+                resource,
+                id: Some(id.clone()),
+                generation,
+                arguments: decision.map(|d| d.prior_arguments.clone()).unwrap_or_default(),
+                deferred: Vec::new(),
+                paths: BTreeSet::new(),
+                references: BTreeSet::new(),
+                lifecycle: decision.map(|d| d.prior_lifecycle.clone()).unwrap_or_default(),
+                after,
+                deposes: false,
+            }
+        }
+    }
+}
+
+fn cycle(Cycle(path): Cycle<Node>) -> Vec<Diagnostic> {
+    let name = |node: &Node| match node {
+        Node::Make(address) => format!("make {address}"),
+        Node::Remove(address, id) => format!("delete {address} ({id})"),
+    };
+    let path: Vec<String> = path.iter().map(name).collect();
+    let detail = path.join(" → ");
+    vec![
+        Diagnostic::error("PLAN007", "the steps of the plan need each other in a circle")
+            .detail(detail)
+            .help("set `create_before_destroy` on the resource that is replaced, or apply in two rounds"),
+    ]
+}

@@ -1,0 +1,238 @@
+//! What every kind has to do, by iterating the registry: a new kind cannot escape these tests.
+//!
+//! A kind brings one sample, `samples/<kind>.yaml`: arguments, what they need, and patches that change every
+//! argument. Each test makes the sample in a sandbox and looks at what the engine does with it.
+
+use std::collections::BTreeSet;
+
+use opora::aws::kinds;
+use opora::aws::resource::{Deletion, Fields, Kind};
+use opora::graph::Address;
+use opora::kind::{KindSchema, OnChange, Owner, Seen};
+use opora::plan::Action;
+use opora::spec::{Environment, yaml};
+use serde_json::{Map, Value, json};
+
+use crate::support::{ACCOUNT, REGION, World};
+
+/// One sample file.
+struct Sample {
+    arguments: Value,
+    needs: Value,
+    updates: Vec<Value>,
+    replaces: Vec<Value>,
+}
+
+fn sample_path(kind: &str) -> String {
+    format!("{}/tests/suite/samples/{kind}.yaml", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sample(kind: &str) -> Sample {
+    let path = sample_path(kind);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{kind} needs a sample, {path}: {error}"));
+    let mut sources = opora::diagnostic::SourceMap::default();
+    let (node, problems) = yaml::parse(&text, sources.add(path, text.as_str()));
+    assert_eq!(problems, Vec::new(), "{kind}");
+    let value = node.expect("a sample is not empty").to_json();
+    let list = |name: &str| value.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    Sample {
+        arguments: value.get("arguments").cloned().unwrap_or_else(|| json!({})),
+        needs: value.get("needs").cloned().unwrap_or_else(|| json!({})),
+        updates: list("updates"),
+        replaces: list("replaces"),
+    }
+}
+
+fn spec(sample: &Sample, kind: &str, arguments: &Value) -> String {
+    let mut resources = sample.needs.as_object().cloned().unwrap_or_default();
+    let of_kind = resources.entry(kind.to_owned()).or_insert_with(|| json!({}));
+    of_kind["sample"] = arguments.clone();
+    json!({ "opora": 1, "environment": "conformance", "account": ACCOUNT, "region": REGION, "resources": resources })
+        .to_string()
+}
+
+/// Merges a patch as RFC 7386 does: null takes a key away.
+fn merge(into: &mut Value, patch: &Value) {
+    let Some(patch) = patch.as_object() else {
+        *into = patch.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = Value::Object(Map::new());
+    }
+    let map = into.as_object_mut().unwrap();
+    for (key, value) in patch {
+        if value.is_null() {
+            map.remove(key);
+        } else if value.is_object() {
+            merge(map.entry(key.clone()).or_insert(Value::Null), value);
+        } else {
+            map.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+struct Bench {
+    world: World,
+    sample: Sample,
+    kind: &'static dyn Kind,
+    address: Address,
+}
+
+impl Bench {
+    fn new(kind: &'static dyn Kind) -> Self {
+        let name = kind.schema().name;
+        Self { world: World::new(7), sample: sample(name), kind, address: Address::new(name, "sample") }
+    }
+
+    fn schema(&self) -> &KindSchema {
+        self.kind.schema()
+    }
+
+    fn environment(&self, arguments: &Value) -> Environment {
+        self.world.load(&spec(&self.sample, self.schema().name, arguments))
+    }
+
+    async fn action(&self, environment: &Environment) -> (Action, BTreeSet<String>) {
+        let plan = self.world.plan(environment, false).await.expect("a plan");
+        let change =
+            plan.changes.iter().find(|change| change.address == self.address).expect("the sample is in the plan");
+        (change.action, change.fields.iter().map(|field| field.path.clone()).collect())
+    }
+
+    #[track_caller]
+    fn assert_applied(&self, report: &opora::apply::Report, what: &str) {
+        assert!(report.is_complete(), "{} {what}: {:#?} {:#?}", self.schema().name, report.failed, report.skipped);
+    }
+
+    async fn assert_empty_plan(&self, environment: &Environment, what: &str) {
+        let plan = self.world.plan(environment, false).await.expect("a plan");
+        let changes: Vec<_> = plan.changes.iter().filter(|change| change.action != Action::NoOp).collect();
+        assert!(changes.is_empty(), "{} {what}: the plan after it is not empty: {changes:#?}", self.schema().name);
+    }
+}
+
+/// Runs a test for every kind, and fails with all kinds that failed; `OPORA_KIND=name` picks one.
+fn each(test: impl AsyncFn(Bench)) {
+    let only = std::env::var("OPORA_KIND").ok();
+    let mut failed = Vec::new();
+    for kind in kinds::all() {
+        let name = kind.schema().name;
+        if only.as_ref().is_some_and(|only| only != name) {
+            continue;
+        }
+        if !std::path::Path::new(&sample_path(name)).exists() {
+            continue;
+        }
+        let run = std::panic::AssertUnwindSafe(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(test(Bench::new(kind)));
+        });
+        if std::panic::catch_unwind(run).is_err() {
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "these kinds fail: {failed:?}");
+}
+
+#[test]
+fn created_and_read_back_there_is_nothing_to_change() {
+    each(async |bench| {
+        let environment = bench.environment(&bench.sample.arguments);
+        let report = bench.world.apply(&environment, false).await;
+        bench.assert_applied(&report, "create");
+        bench.assert_empty_plan(&environment, "create").await;
+        let state = bench.world.state().await;
+        let record = &state.resources[&bench.address];
+        let read =
+            bench.kind.read_many(&bench.world.aws, std::slice::from_ref(&record.id), &Fields::All).await.unwrap();
+        let Seen::Present(seen) = &read[&record.id] else { panic!("{} was not read", bench.schema().name) };
+        if bench.schema().takes_tags() {
+            let owner = Owner::new("conformance", &bench.address, record.generation);
+            assert_eq!(seen.owner.as_ref(), Some(&owner), "{} has its ownership tags", bench.schema().name);
+        }
+        let found = bench.kind.discover(&bench.world.aws).await.unwrap();
+        assert!(found.iter().any(|found| found.id == record.id), "{} is discovered", bench.schema().name);
+    });
+}
+
+#[test]
+fn every_argument_is_updated_in_place_or_replaces() {
+    each(async |bench| {
+        let mut touched = BTreeSet::new();
+        let mut arguments = bench.sample.arguments.clone();
+        let environment = bench.environment(&arguments);
+        bench.assert_applied(&bench.world.apply(&environment, false).await, "create");
+        for patch in &bench.sample.updates {
+            merge(&mut arguments, patch);
+            let environment = bench.environment(&arguments);
+            let (action, fields) = bench.action(&environment).await;
+            assert_eq!(action, Action::Update, "{} {patch}: {fields:?}", bench.schema().name);
+            touched.extend(fields);
+            bench.assert_applied(&bench.world.apply(&environment, false).await, &format!("update {patch}"));
+            bench.assert_empty_plan(&environment, &format!("update {patch}")).await;
+        }
+        for patch in &bench.sample.replaces {
+            merge(&mut arguments, patch);
+            let environment = bench.environment(&arguments);
+            let (action, fields) = bench.action(&environment).await;
+            assert_eq!(action, Action::Replace, "{} {patch}: {fields:?}", bench.schema().name);
+            touched.extend(fields);
+            bench.assert_applied(&bench.world.apply(&environment, false).await, &format!("replace {patch}"));
+            bench.assert_empty_plan(&environment, &format!("replace {patch}")).await;
+        }
+        let tops: BTreeSet<&str> = touched.iter().map(|path| path.split(['.', '[']).next().unwrap()).collect();
+        let missing: Vec<_> = bench
+            .schema()
+            .arguments
+            .properties()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| !tops.contains(name))
+            .collect();
+        assert!(missing.is_empty(), "{}: no patch of its sample changes {missing:?}", bench.schema().name);
+        for path in &touched {
+            let replaces = bench.schema().on_change(path) == OnChange::Replace;
+            let of_patches = |patches: &[Value]| {
+                patches.iter().any(|patch| patch.get(path.split(['.', '[']).next().unwrap()).is_some())
+            };
+            let listed = if replaces { of_patches(&bench.sample.replaces) } else { true };
+            assert!(listed, "{}: {path} replaces, and is not among the sample's `replaces`", bench.schema().name);
+        }
+    });
+}
+
+#[test]
+fn deleted_it_is_absent_and_deleting_it_again_succeeds() {
+    each(async |bench| {
+        let environment = bench.environment(&bench.sample.arguments);
+        bench.assert_applied(&bench.world.apply(&environment, false).await, "create");
+        let record = bench.world.state().await.resources[&bench.address].clone();
+        bench.assert_applied(&bench.world.apply(&environment, true).await, "destroy");
+        assert!(bench.world.state().await.resources.is_empty(), "{}", bench.schema().name);
+        let read =
+            bench.kind.read_many(&bench.world.aws, std::slice::from_ref(&record.id), &Fields::All).await.unwrap();
+        assert_eq!(read[&record.id], Seen::Absent, "{} is absent after its deletion", bench.schema().name);
+        let again = Deletion {
+            aws: &bench.world.aws,
+            scope: &environment.scope,
+            id: &record.id,
+            recorded: &record.arguments,
+            allow_data_loss: true,
+        };
+        bench.kind.delete(again).await.unwrap_or_else(|error| panic!("{} deleted twice: {error}", bench.schema().name));
+    });
+}
+
+#[test]
+fn every_kind_has_a_page_and_every_argument_a_description() {
+    for kind in kinds::all() {
+        let schema = kind.schema();
+        assert!(!schema.arguments.description().is_empty(), "{} has no doc comment", schema.name);
+        for line in schema.arguments.documentation().iter().chain(&schema.attributes.documentation()) {
+            assert!(!line.description.is_empty(), "{}.{} has no doc comment", schema.name, line.path);
+        }
+        for actions in [schema.actions.read, schema.actions.create, schema.actions.delete] {
+            assert!(!actions.is_empty(), "{} names no IAM actions", schema.name);
+        }
+    }
+}

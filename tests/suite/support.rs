@@ -1,0 +1,118 @@
+//! An environment in process: a sandbox on its virtual clock, a state in memory, and the engine between them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use aws_credential_types::Credentials;
+use aws_smithy_async::rt::sleep::SharedAsyncSleep;
+use aws_smithy_async::time::SharedTimeSource;
+use opora::apply::{Event, Report, Session, Stop, recover};
+use opora::aws::resource::SecretValues;
+use opora::aws::{Aws, Pacing, Seam, connect, kinds};
+use opora::diagnostic::Diagnostic;
+use opora::engine;
+use opora::kind::KindSchemas;
+use opora::plan::{Plan, Selection};
+use opora::sandbox::Sandbox;
+use opora::spec::{self, Environment, MemoryFiles, NoPredict};
+use opora::state::{RunId, State, StateLog, memory};
+
+pub const ACCOUNT: &str = "123456789012";
+pub const REGION: &str = "us-east-1";
+
+/// One environment from nothing.
+pub struct World {
+    pub sandbox: Sandbox,
+    pub aws: Aws,
+    pub log: StateLog,
+    pub schemas: KindSchemas,
+}
+
+/// Secret values that no test prints.
+pub struct TestSecrets;
+
+impl SecretValues for TestSecrets {
+    fn variable(&self, name: &str) -> Option<String> {
+        name.starts_with("OPORA_TEST_").then(|| format!("canary-{name}"))
+    }
+
+    fn file(&self, _: &str) -> Option<String> {
+        Some("canary-file".to_owned())
+    }
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let sandbox = Sandbox::in_memory(seed);
+        let aws = connect_to(&sandbox);
+        let clock = aws.clone();
+        let log = StateLog::on(memory(), Arc::new(move || clock.now()));
+        Self { sandbox, aws, log, schemas: kinds::schemas() }
+    }
+
+    /// Loads a spec; the test fails with its diagnostics where it has errors.
+    #[track_caller]
+    pub fn load(&self, yaml: &str) -> Environment {
+        let path = Path::new("opora.yaml");
+        let files = MemoryFiles::default().with(path, yaml.as_bytes());
+        let loaded = spec::load(path, &files, &self.schemas, &NoPredict, &BTreeMap::new());
+        match loaded.environment {
+            Some(environment) => environment,
+            None => panic!("the spec has errors: {:#?}\n{yaml}", loaded.diagnostics),
+        }
+    }
+
+    pub async fn state(&self) -> State {
+        self.log.load().await.expect("the state loads")
+    }
+
+    pub async fn plan(&self, environment: &Environment, destroy: bool) -> Result<Plan, Vec<Diagnostic>> {
+        let state = self.state().await;
+        let observed = engine::observe_state(&self.aws, Some(environment), &state).await;
+        engine::make_plan(environment, &self.schemas, &state, &observed, &Selection::default(), destroy)
+    }
+
+    /// Takes up what is open, plans and applies.
+    pub async fn apply(&self, environment: &Environment, destroy: bool) -> Report {
+        let ttl = jiff::SignedDuration::from_secs(3_600);
+        let writer = self.log.acquire(RunId(uuid::Uuid::new_v4()), "test", ttl).await.expect("the lease is free");
+        let events = Mutex::new(Vec::new());
+        let emit = |event: Event| events.lock().unwrap().push(event);
+        let session = Session {
+            aws: &self.aws,
+            scope: &environment.scope,
+            log: &writer,
+            kinds: &kinds::get,
+            secrets: &TestSecrets,
+            events: &emit,
+            stop: Stop::default(),
+        };
+        let problems = recover(&session, &self.state().await).await.expect("the log works");
+        assert_eq!(problems, Vec::new(), "recovery");
+        let plan = match self.plan(environment, destroy).await {
+            Ok(plan) => plan,
+            Err(problems) => panic!("no plan: {problems:#?}"),
+        };
+        let report = engine::apply_plan(&session, &plan, &self.state().await).await.expect("the log works");
+        writer.release().await.expect("the lease is released");
+        report
+    }
+
+    /// Applies, and fails the test where anything fails.
+    pub async fn apply_all(&self, environment: &Environment) {
+        let report = self.apply(environment, false).await;
+        assert!(report.is_complete(), "apply: {:#?}", report.failed);
+    }
+}
+
+/// Connects to a sandbox as the account's administrator.
+pub fn connect_to(sandbox: &Sandbox) -> Aws {
+    let clock = sandbox.clock();
+    let seam = Seam {
+        http: sandbox.http_client(),
+        time: SharedTimeSource::new(clock.clone()),
+        sleep: SharedAsyncSleep::new(clock),
+    };
+    connect::connect_with(seam, Credentials::from_keys(ACCOUNT, "sandbox", None), REGION, Pacing::new(1.0))
+}
