@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use opora::aws::kinds;
-use opora::controls::{ACCOUNT, Catalogue, Check, Checks, Outcome, Specimen, Specimens, TAGGED, Theme};
+use opora::controls::{ACCOUNT, Catalogue, Check, Checks, Evidence, Outcome, Specimen, Specimens, TAGGED, Theme};
 use opora::diagnostic::SourceId;
 use opora::kind::KindSchemas;
 use serde_json::{Value, json};
@@ -65,6 +65,16 @@ fn controls_are_described_in_our_own_words() {
         {
             assert!(!text.contains(phrase), "{}: {phrase}", control.id);
         }
+    }
+}
+
+#[test]
+fn a_control_that_waits_for_checks_has_some() {
+    let (catalogue, _) = Catalogue::iso27001();
+    let (_, checks) = loaded();
+    for control in catalogue.iter().filter(|control| control.evidence == Evidence::Checks) {
+        let supported = checks.iter().any(|check| check.supports.contains_key(&control.key));
+        assert!(supported, "{} {} has no check", control.id, control.title);
     }
 }
 
