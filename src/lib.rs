@@ -16,6 +16,7 @@ pub mod jobs;
 pub mod kind;
 pub mod plan;
 pub mod render;
+pub mod report;
 pub mod sandbox;
 pub mod spec;
 pub mod state;

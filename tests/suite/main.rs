@@ -4,6 +4,7 @@
 mod conformance;
 mod controls;
 mod engine;
+mod reports;
 mod sandbox_sdk;
 mod spec;
 mod state;
