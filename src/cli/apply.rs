@@ -95,13 +95,7 @@ pub(crate) async fn confirm_and_run(
 }
 
 async fn apply_file(path: &PathBuf, yes: bool, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        let detail = format!("{}: {error}", path.display());
-        Diagnostic::error("PLAN001", "the plan file can't be used")
-            .detail(detail)
-            .help("make one with `opora plan --out FILE`")
-    })?;
-    let file = PlanFile::from_bytes(&bytes).map_err(|error| error.diagnostic())?;
+    let file = plan::load(path)?;
     if file.plan.scope != spec.environment.scope {
         let detail = format!(
             "the plan is for `{}` in {} {}",

@@ -1,18 +1,76 @@
-//! The controls on the spec, on a plan, or on the live account.
+//! `opora audit`: the controls on the spec, on a plan, or on the live account; and what a plan does to them.
 
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::json;
 
-use super::context::{Context, Refused, Spec};
+use super::context::{Connected, Context, Refused, Spec};
+use super::exit::Exit;
 use super::output::{Output, Style};
 use super::plan::Made;
 use crate::controls::{
-    Attestations, Audit, Catalogue, Checks, ComplianceDiff, Gate, GateAction, GateOutcome, Moment, Question,
-    ReadProblems, RecordEvidence, Severity, Waivers, compliance_diff, evaluate, gate,
+    Attestations, Audit, Catalogue, Checks, ComplianceDiff, Finding, Gate, GateAction, GateOutcome, Moment, Question,
+    ReadProblems, RecordEvidence, RecordKind, Severity, State as ControlState, Verdict, Waivers, compliance_diff,
+    evaluate, gate,
 };
 use crate::diagnostic::{Diagnostic, SourceMap};
-use crate::engine;
+use crate::engine::{self, LiveAccount};
 use crate::kind::Resource;
+use crate::plan::PlanFile;
+use crate::report::{self, Place};
 use crate::spec::Locator;
+use crate::state::State;
+
+/// The form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Html,
+    Json,
+    Sarif,
+    Text,
+}
+
+/// The language of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Language {
+    #[default]
+    En,
+    Uk,
+}
+
+impl From<Language> for report::Language {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::En => Self::English,
+            Language::Uk => Self::Ukrainian,
+        }
+    }
+}
+
+/// Arguments of `opora audit`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("moment"))]
+pub(crate) struct AuditArgs {
+    /// Checks what the spec says; needs no account.
+    #[arg(long = "on-spec", group = "moment")]
+    pub on_spec: bool,
+    /// Checks what a saved plan leads to; needs no account.
+    #[arg(long, value_name = "FILE", group = "moment")]
+    pub plan: Option<PathBuf>,
+    /// Checks what the account has; this is the default.
+    #[arg(long, group = "moment")]
+    pub live: bool,
+    /// Writes a report; its ending (.html, .json, .sarif, .txt) says the form, unless `--format` does.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// The form of the report.
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// The language of the report.
+    #[arg(long, value_enum, default_value_t)]
+    pub lang: Language,
+}
 
 /// What a plan does to the controls.
 #[derive(Debug, Default)]
@@ -157,4 +215,172 @@ pub(crate) fn compliance_of_plan(context: &Context, spec: &Spec, made: &Made) ->
     let before = evaluated(context, spec, &rules, &ask(&before));
     let after = evaluated(context, spec, &rules, &ask(&after));
     Ok(Compliance { diff: compliance_diff(&before, &after), outcome: gate(&rules.gate, &after) })
+}
+
+pub(crate) async fn run(args: &AuditArgs, context: &Context) -> Exit {
+    let spec = match context.load() {
+        Ok(spec) => spec,
+        Err(refused) => {
+            context.refuse(&refused, None);
+            return Exit::Failed;
+        }
+    };
+    match audit(args, context, &spec).await {
+        Ok(exit) => exit,
+        Err(refused) => {
+            context.refuse(&refused, Some(&spec));
+            Exit::Failed
+        }
+    }
+}
+
+async fn audit(args: &AuditArgs, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
+    let rules = rules(context, spec)?;
+    let nothing = ReadProblems::default();
+    let audit = if args.on_spec {
+        let resources = engine::desired_resources(&spec.environment, &spec.environment.scope);
+        let now = jiff::Timestamp::now();
+        let ask = Ask { resources: &resources, problems: &nothing, records: &[], moment: Moment::Spec, now };
+        evaluated(context, spec, &rules, &ask)
+    } else if let Some(path) = &args.plan {
+        let file = super::plan::load(path)?;
+        let resources = planned(&file);
+        let now = file.observed_at;
+        let ask = Ask { resources: &resources, problems: &nothing, records: &[], moment: Moment::Plan, now };
+        evaluated(context, spec, &rules, &ask)
+    } else {
+        let connected = context.connect(&spec.environment.scope).await?;
+        live(context, spec, &connected, &rules).await?
+    };
+    if context.out.json {
+        context.out.raw(&report::json(&audit));
+    } else {
+        context.out.raw(&report::text(&audit, &|finding| place(spec, finding), args.lang.into()));
+    }
+    if let Some(path) = &args.report {
+        write_report(path, args, spec, &rules.checks, &audit)?;
+        context.out.note(format!("report {}", path.display()));
+    }
+    let open = |state| matches!(state, ControlState::Fail | ControlState::Unknown);
+    let bad = audit.controls.iter().any(|control| open(control.state) && !control.checks.is_empty());
+    Ok(if bad { Exit::Controls } else { Exit::Done })
+}
+
+/// Returns what the account has when a saved plan is applied.
+fn planned(file: &PlanFile) -> Vec<Resource> {
+    let seen = file.plan.bound.iter().map(|(address, bound)| (address.clone(), bound.seen.clone())).collect();
+    engine::planned_resources(&file.plan, &engine::Observed { seen })
+}
+
+/// Reads the whole account and asks the checks about it.
+async fn live(context: &Context, spec: &Spec, connected: &Connected, rules: &Rules) -> Result<Audit, Refused> {
+    let log = context.open_state(&spec.environment, Some(&connected.aws))?;
+    let state = context.load_state(&log).await?;
+    context.out.busy("reading the account");
+    let account = engine::read_account(&connected.aws, &state).await;
+    let drift = engine::find_drift(&connected.aws, &context.schemas, &state, false).await;
+    context.out.idle();
+    let mut unlisted = account.unlisted.clone();
+    for (kind, id, reason) in &account.unread {
+        unlisted.entry(kind.clone()).or_insert_with(|| format!("{id}: {reason}"));
+    }
+    let records = records(context, spec, &state, &account, &drift);
+    let problems = ReadProblems { unlisted };
+    let now = connected.aws.now();
+    let ask = Ask { resources: &account.resources, problems: &problems, records: &records, moment: Moment::Live, now };
+    Ok(evaluated(context, spec, rules, &ask))
+}
+
+/// Says what opora's own records show, for the controls that rest on records.
+fn records(
+    context: &Context,
+    spec: &Spec,
+    state: &State,
+    account: &LiveAccount,
+    found: &engine::DriftFound,
+) -> Vec<RecordEvidence> {
+    let location = spec.environment.state.clone();
+    let managed = account.resources.iter().filter(|resource| resource.address.is_some()).count();
+    let complete = account.unlisted.is_empty() && account.unread.is_empty();
+    let verdict = |good: bool| if good { Verdict::Pass } else { Verdict::Fail };
+    let coverage = &found.drift.coverage;
+    let readable = found.drift.unreadable.is_empty();
+    let unfinished = state.runs.iter().filter(|run| run.finished.is_none()).count();
+    vec![
+        RecordEvidence {
+            kind: RecordKind::Inventory,
+            verdict: if complete { Verdict::Pass } else { Verdict::Unknown },
+            summary: format!(
+                "{} resources of {} kinds listed, {managed} managed, {} kinds or resources could not be read",
+                account.resources.len(),
+                context.schemas.iter().count(),
+                account.unlisted.len() + account.unread.len(),
+            ),
+            reference: "opora drift --json".to_owned(),
+        },
+        RecordEvidence {
+            kind: RecordKind::ApplyLog,
+            verdict: if state.runs.is_empty() { Verdict::Unknown } else { verdict(unfinished == 0) },
+            summary: format!("{} runs recorded, {unfinished} of them did not end in order", state.runs.len()),
+            reference: location.clone(),
+        },
+        RecordEvidence {
+            kind: RecordKind::Drift,
+            verdict: match (readable, found.drift.drifted.is_empty()) {
+                (_, false) => Verdict::Fail,
+                (true, true) => Verdict::Pass,
+                (false, true) => Verdict::Unknown,
+            },
+            summary: format!(
+                "{} managed resources compared in {} fields: {} drifted, {} fields unreadable",
+                coverage.managed,
+                coverage.fields_checked,
+                found.drift.drifted.len(),
+                coverage.fields_unreadable,
+            ),
+            reference: "opora drift --json".to_owned(),
+        },
+        RecordEvidence {
+            kind: RecordKind::StateHistory,
+            verdict: if state.number == 0 { Verdict::Unknown } else { Verdict::Pass },
+            summary: format!("{} numbered entries, each holding the digest of the one before", state.number),
+            reference: location,
+        },
+    ]
+}
+
+fn place(spec: &Spec, finding: &Finding) -> Option<Place> {
+    let path = finding.reads.first().map(|read| read.path.as_str()).unwrap_or_default();
+    let span = spec.locator.locate(finding.address.as_ref()?, path)?;
+    let (line, column) = spec.sources.line_column(span.source, span.start)?;
+    let (end_line, end_column) = spec.sources.line_column(span.source, span.end)?;
+    Some(Place { file: spec.sources.get(span.source)?.name.clone(), line, column, end_line, end_column })
+}
+
+fn write_report(path: &Path, args: &AuditArgs, spec: &Spec, checks: &Checks, audit: &Audit) -> Result<(), Refused> {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    let format = match (args.format, ending) {
+        (Some(format), _) => format,
+        (None, Some("html" | "htm")) => Format::Html,
+        (None, Some("json")) => Format::Json,
+        (None, Some("sarif")) => Format::Sarif,
+        (None, Some("txt")) => Format::Text,
+        (None, _) => {
+            return Err(Diagnostic::error("CLI008", "the form of the report is not clear")
+                .detail(format!("`{}`", path.display()))
+                .help("end the file's name in .html, .json, .sarif or .txt, or pass `--format`")
+                .into());
+        }
+    };
+    let locate = |finding: &Finding| place(spec, finding);
+    let text = match format {
+        Format::Html => report::html(audit, &locate, args.lang.into()),
+        Format::Json => report::json(audit),
+        Format::Sarif => report::sarif(audit, checks, &locate),
+        Format::Text => report::text(audit, &locate, args.lang.into()),
+    };
+    std::fs::write(path, text).map_err(|error| {
+        let detail = format!("{}: {error}", path.display());
+        Refused::from(Diagnostic::error("CLI002", "a file can't be written").detail(detail))
+    })
 }

@@ -82,6 +82,8 @@ enum Command {
     Destroy(destroy::Destroy),
     /// Finds what differs from what was applied, and what nothing manages.
     Drift(drift::DriftArgs),
+    /// Checks the controls on the spec, on a plan or on the live account.
+    Audit(audit::AuditArgs),
     /// Shows a plan file, a resource of the state, or all of it.
     Show(show::Show),
     /// Looks into the state and changes what it records.
@@ -129,6 +131,7 @@ async fn run(command: Command, context: &Context) -> Exit {
         Command::Apply(args) => apply::run(&args, context).await,
         Command::Destroy(args) => destroy::run(&args, context).await,
         Command::Drift(args) => drift::run(&args, context).await,
+        Command::Audit(args) => audit::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
         Command::State(args) => state::run(&args, context).await,
         Command::Import(args) => import::run(&args, context).await,

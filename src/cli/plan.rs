@@ -182,6 +182,17 @@ fn save(path: &std::path::Path, file: &PlanFile) -> Result<(), Refused> {
     })
 }
 
+/// Reads a saved plan.
+pub(crate) fn load(path: &std::path::Path) -> Result<PlanFile, Refused> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        let detail = format!("{}: {error}", path.display());
+        Diagnostic::error("PLAN001", "the plan file can't be used")
+            .detail(detail)
+            .help("make one with `opora plan --out FILE`")
+    })?;
+    Ok(PlanFile::from_bytes(&bytes).map_err(|error| error.diagnostic())?)
+}
+
 /// Writes a file that only its owner can read, whole or not at all.
 pub(crate) fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write;

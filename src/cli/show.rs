@@ -12,7 +12,6 @@ use super::plan_text;
 use crate::diagnostic::Diagnostic;
 use crate::engine;
 use crate::graph::Address;
-use crate::plan::PlanFile;
 use crate::state::Record;
 
 /// Arguments of `opora show`.
@@ -47,10 +46,7 @@ pub(crate) async fn run(args: &Show, context: &Context) -> Exit {
 }
 
 fn show_plan(path: &Path, context: &Context) -> Result<(), Refused> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        Diagnostic::error("PLAN001", "the plan file can't be used").detail(format!("{}: {error}", path.display()))
-    })?;
-    let file = PlanFile::from_bytes(&bytes).map_err(|error| error.diagnostic())?;
+    let file = super::plan::load(path)?;
     if context.out.json {
         context.out.document(&file);
         return Ok(());
