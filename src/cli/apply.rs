@@ -94,7 +94,7 @@ pub(crate) async fn confirm_and_run(
     execute(context, spec, &made.connected, &made.log, &file, asked, command).await
 }
 
-async fn apply_file(path: &PathBuf, yes: bool, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
+async fn apply_file(path: &std::path::Path, yes: bool, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
     let file = plan::load(path)?;
     if file.plan.scope != spec.environment.scope {
         let detail = format!(
