@@ -162,6 +162,13 @@ impl Call<'_> {
             .collect()
     }
 
+    /// Returns the regions in which the caller's account has resources of a service.
+    pub(crate) fn regions(&self, service: &str) -> Vec<String> {
+        let shelves = self.world.store.shelves().map(|(place, _)| place);
+        let own = shelves.filter(|place| place.service == service && place.account == self.account);
+        own.map(|place| place.region.clone()).collect()
+    }
+
     /// Finds a resource with a world-wide unique id in any account and region.
     pub(crate) fn anywhere(&self, service: &str, collection: &str, id: &str) -> Option<(Place, Value)> {
         let shelves = self.world.store.shelves().filter(|(place, _)| place.service == service);

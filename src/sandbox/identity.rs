@@ -17,6 +17,11 @@ pub(crate) struct Scope {
 
 /// Reads the scope from the authorization header or a presigned query.
 pub(crate) fn scope(request: &Request) -> Option<Scope> {
+    // Links to S3 that are presigned by version 2, as boto3 still makes them, name neither region nor service.
+    if let (Some(key), Some(_)) = (request.parameter("AWSAccessKeyId"), request.parameter("Signature")) {
+        let (access_key, region) = (key.to_owned(), "us-east-1".to_owned());
+        return Some(Scope { access_key, region, signing_name: "s3".to_owned() });
+    }
     let presigned = request.parameter("X-Amz-Credential").map(str::to_owned);
     let credential = presigned.or_else(|| {
         let header = request.header("authorization")?;

@@ -1,7 +1,10 @@
 //! The registry of simulated services: one row each, nothing dispatched by name anywhere else.
 
+mod documents;
 mod ec2;
+mod keys;
 mod kms;
+mod s3;
 mod sts;
 mod tagging;
 
@@ -107,6 +110,20 @@ pub(crate) const SERVICES: &[Service] = &[
             ..JSON
         },
         operations: &[tagging::OPERATIONS],
+    },
+    Service {
+        name: "s3",
+        arn_name: "s3",
+        shelf: "s3",
+        scope: Scope::Regional,
+        manners: Manners {
+            validation: "InvalidArgument",
+            throttle: ("SlowDown", 503),
+            denied: "AccessDenied",
+            bad_token: "InvalidArgument",
+            token_mismatch: "InvalidRequest",
+        },
+        operations: s3::OPERATIONS,
     },
     Service {
         name: "sts",
