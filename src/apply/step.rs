@@ -11,7 +11,7 @@ use crate::aws::tags::Owner;
 use crate::aws::wait::{self, Bound, Poll};
 use crate::aws::{AwsError, ErrorClass, Residue};
 use crate::graph::PhysicalId;
-use crate::kind::{Identity, Seen, SeenResource};
+use crate::kind::{Identity, Seen, SeenResource, normalise};
 use crate::plan::{Bound as BoundTo, Known, KnownResources, Step, StepKind, compare, resolve_all};
 use crate::state::{self, Entry, StateError};
 use crate::value::has_unknown;
@@ -90,7 +90,7 @@ type Done = Result<Option<(PhysicalId, Known)>, Fault>;
 
 async fn create(session: &Session<'_>, step: &Step, bound: Option<&BoundTo>, known: &KnownResources) -> Done {
     let kind = session.kind(&step.resource)?;
-    let arguments = resolved(step, known)?;
+    let arguments = resolved(kind, step, known)?;
     let token = client_token(session.scope, &step.address, step.generation);
     let owner = Owner::new(&session.scope.environment, &step.address, step.generation);
     let mut entries = Vec::new();
@@ -181,7 +181,7 @@ async fn complete(
 async fn update(session: &Session<'_>, step: &Step, bound: Option<&BoundTo>, known: &KnownResources) -> Done {
     let kind = session.kind(&step.resource)?;
     let id = step.id.clone().ok_or_else(|| internal("an update has an id"))?;
-    let arguments = resolved(step, known)?;
+    let arguments = resolved(kind, step, known)?;
     let Some(seen) = read(session, kind, &id).await? else {
         let message = format!("{} `{id}` is gone since the plan was made", step.resource);
         return Err(AwsError::own("opora:Read", ErrorClass::NotFound, "Gone", message).into());
@@ -334,8 +334,9 @@ fn differing(kind: &'static dyn Kind, step: &Step, arguments: &Value, seen: &See
     comparison.changes.into_iter().map(|change| change.path).collect()
 }
 
-fn resolved(step: &Step, known: &KnownResources) -> Result<Value, AwsError> {
+fn resolved(kind: &'static dyn Kind, step: &Step, known: &KnownResources) -> Result<Value, AwsError> {
     let arguments = resolve_all(&step.arguments, &step.deferred, known);
+    let arguments = normalise(&kind.schema().arguments, &arguments);
     if has_unknown(&arguments) {
         let message = format!("{} needs a value that no earlier step gave", step.address);
         return Err(AwsError::own("opora:Resolve", ErrorClass::Invalid, "StillUnknown", message));

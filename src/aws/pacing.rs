@@ -18,6 +18,9 @@ pub struct Limit {
 /// The share of a published limit that opora takes; the rest stays for everybody else in the account.
 pub const DEFAULT_SHARE: f64 = 0.5;
 
+/// The shortest wait that is asked for.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
 /// A learned rate never falls below this, in calls per second.
 const RATE_MIN: f64 = 0.1;
 
@@ -63,7 +66,9 @@ impl Pacing {
             bucket.limit.per_second = (bucket.limit.per_second * 1.02).min(bucket.ceiling);
             return None;
         }
-        Some(Duration::from_secs_f64((1.0 - bucket.tokens) / bucket.limit.per_second))
+        let wait = Duration::from_secs_f64((1.0 - bucket.tokens) / bucket.limit.per_second);
+        // A wait shorter than the clock can tell would be asked for again and again.
+        Some(wait.max(WAIT_MIN))
     }
 
     /// Halves the rate of an operation that AWS throttled.

@@ -339,7 +339,7 @@ impl<'a> Progress<'a> {
             Event::Done { kind, address, id, .. } => {
                 let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
                 self.out.progress(done, self.all, &address.to_string());
-                if !self.out.json && *kind != StepKind::Record {
+                if !self.out.json && !self.out.brief && *kind != StepKind::Record {
                     let id = id.as_ref().map(|id| format!("  {id}")).unwrap_or_default();
                     let word = self.out.style(Style::Good, &format!("{:<9}", past(*kind)));
                     self.out.line(format!("  {word} {address}{}", self.out.style(Style::Dim, &id)));

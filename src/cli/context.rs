@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub out: Output,
     pub schemas: KindSchemas,
     pub stop: Stop,
+    /// Variables that stand in for ones of the environment.
+    pub variables: BTreeMap<String, String>,
 }
 
 /// A spec that loaded without an error.
@@ -69,7 +71,7 @@ pub(crate) struct Connected {
 
 impl Context {
     pub(crate) fn new(global: Global, out: Output) -> Self {
-        Self { global, out, schemas: kinds::schemas(), stop: Stop::default() }
+        Self { global, out, schemas: kinds::schemas(), stop: Stop::default(), variables: BTreeMap::new() }
     }
 
     /// Loads the spec; shows warnings, and refuses on errors.
@@ -196,7 +198,7 @@ impl Context {
 
     /// Gives secret values from the environment and from files beside the spec.
     pub(crate) fn secrets(&self) -> ProcessSecrets {
-        ProcessSecrets { folder: self.beside_spec("") }
+        ProcessSecrets { folder: self.beside_spec(""), variables: self.variables.clone() }
     }
 
     /// Stops in order at the first Ctrl-C, and at once at the second.
@@ -279,11 +281,12 @@ fn no_caller(error: &crate::aws::AwsError) -> Diagnostic {
 /// Secret values of this process's environment and of files beside the spec.
 pub(crate) struct ProcessSecrets {
     folder: PathBuf,
+    variables: BTreeMap<String, String>,
 }
 
 impl SecretValues for ProcessSecrets {
     fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        self.variables.get(name).cloned().or_else(|| std::env::var(name).ok())
     }
 
     fn file(&self, path: &str) -> Option<String> {

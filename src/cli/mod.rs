@@ -63,6 +63,9 @@ pub(crate) struct Global {
     /// Prints no progress and no remarks.
     #[arg(long, short = 'q', global = true)]
     pub quiet: bool,
+    /// Prints less: plans without the arguments of what is created, runs without a line for each step.
+    #[arg(long, global = true)]
+    pub brief: bool,
     /// When to use colour.
     #[arg(long, global = true, value_enum, default_value_t)]
     pub color: Color,
@@ -111,7 +114,7 @@ pub fn main() -> ExitCode {
         }
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let out = Output::new(cli.global.json, cli.global.quiet, cli.global.color, no_color);
+    let out = Output::new(&cli.global, no_color);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

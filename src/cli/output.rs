@@ -49,6 +49,8 @@ impl Style {
 pub(crate) struct Output {
     pub json: bool,
     pub quiet: bool,
+    /// Whether long lists are cut to what matters.
+    pub brief: bool,
     color_out: bool,
     color_err: bool,
     out: Mutex<Box<dyn Write + Send>>,
@@ -58,7 +60,8 @@ pub(crate) struct Output {
 
 impl Output {
     /// Makes the output of a command on this process's own streams.
-    pub(crate) fn new(json: bool, quiet: bool, color: Color, no_color: bool) -> Self {
+    pub(crate) fn new(global: &super::Global, no_color: bool) -> Self {
+        let (json, quiet, color) = (global.json, global.quiet, global.color);
         let colored = |terminal: bool| match color {
             Color::Always => true,
             Color::Never => false,
@@ -72,12 +75,20 @@ impl Output {
         Self {
             json,
             quiet,
+            brief: global.brief,
             color_out: colored(std::io::stdout().is_terminal()) && !json,
             color_err: colored(std::io::stderr().is_terminal()),
             out: Mutex::new(Box::new(std::io::stdout())),
             err: Mutex::new(Box::new(std::io::stderr())),
             bar,
         }
+    }
+
+    /// Makes the output of a command that another one runs: the same streams and colours.
+    #[expect(dead_code, reason = "for commands that run others")]
+    pub(crate) fn like(other: &Self, global: &super::Global) -> Self {
+        let made = Self::new(global, false);
+        Self { color_out: other.color_out, color_err: other.color_err, ..made }
     }
 
     /// Styles a text for standard output.

@@ -9,10 +9,13 @@ use crate::value::{display_unknown, unreadable_reason, whole_unknown};
 /// The longest value that is printed whole, in characters.
 const VALUE_MAX: usize = 80;
 
-/// Prints the changes of a plan.
+/// Prints the changes of a plan; when brief, creations without their arguments.
 pub(crate) fn print(out: &Output, plan: &Plan) {
     for change in plan.changes_for_reading() {
         print_change(out, change);
+        if !(out.brief && change.action == Action::Create) {
+            print_fields(out, change);
+        }
     }
     for change in &plan.changes {
         for unread in &change.unread {
@@ -23,8 +26,7 @@ pub(crate) fn print(out: &Output, plan: &Plan) {
     }
 }
 
-/// Prints one change with its fields.
-pub(crate) fn print_change(out: &Output, change: &Change) {
+fn print_change(out: &Output, change: &Change) {
     let (sign, word, style) = match change.action {
         Action::Create => ("+", "create", Style::Good),
         Action::Update => ("~", "update", Style::Warn),
@@ -38,7 +40,6 @@ pub(crate) fn print_change(out: &Output, change: &Change) {
     let address = change.address.to_string();
     let reasons = if reasons.is_empty() { String::new() } else { format!("  {}", reasons.join("; ")) };
     out.line(format!("  {head} {}{}", out.style(Style::Strong, &address), out.style(Style::Dim, &reasons)));
-    print_fields(out, change);
 }
 
 fn print_fields(out: &Output, change: &Change) {

@@ -10,7 +10,7 @@ use super::resolve::{Known, KnownResources, resolve_all};
 use super::{Action, Bound, Change, Plan, Reason};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Address, Cycle, PhysicalId, topological};
-use crate::kind::{KindSchema, KindSchemas, Owner, Scope, Seen, SeenResource};
+use crate::kind::{KindSchema, KindSchemas, Owner, Scope, Seen, SeenResource, normalise};
 use crate::spec::{Deferred, Lifecycle, Trigger};
 
 /// What the spec wants of one resource, in the normal form.
@@ -181,7 +181,9 @@ impl<'a> Planner<'a> {
             return;
         }
         let Some(schema) = self.schema(address, &wanted.kind) else { return };
+        // Sets are sorted again: their order was that of the markers.
         let arguments = resolve_all(&wanted.arguments, &wanted.deferred, &self.known);
+        let arguments = normalise(&schema.arguments, &arguments);
         let Some(prior) = prior else {
             self.create(address, wanted, arguments, Reason::New, None);
             return;

@@ -23,11 +23,7 @@ use crate::kind::{Actions, Identity};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Arguments {
-    /// The account's own address pool to take from; left out, Amazon's.
-    #[serde(default)]
-    #[schemars(extend("x-change" = "replace"))]
-    pub pool: Option<String>,
-    /// The zones or local zones that announce the address; left out, the region.
+    /// The group of local zones that announces the address, such as `us-west-2-lax-1`; left out, the region.
     #[serde(default)]
     #[schemars(extend("x-change" = "replace"))]
     pub network_border_group: Option<String>,
@@ -84,7 +80,6 @@ impl ResourceKind for ElasticIp {
     async fn create(cx: Creation<'_>, arguments: &Arguments) -> Result<PhysicalId, AwsError> {
         let tags = ec2::tag_specification(ResourceType::ElasticIp, &cx.tags(&arguments.tags));
         let call = cx.aws.ec2().allocate_address().domain(DomainType::Vpc).tag_specifications(tags);
-        let call = call.set_public_ipv4_pool(arguments.pool.clone());
         let output = call.set_network_border_group(arguments.network_border_group.clone()).send().await?;
         Ok(output.allocation_id.expect("internal error: AllocateAddress answers with the id").into())
     }
@@ -119,8 +114,7 @@ async fn list(aws: &Aws, filters: Vec<Filter>) -> Result<Vec<SdkAddress>, AwsErr
 fn observe(address: SdkAddress) -> (PhysicalId, Observed<ElasticIp>) {
     let (tags, owner) = ec2::split_tags(address.tags);
     let id = address.allocation_id.unwrap_or_default();
-    let arguments =
-        Arguments { pool: address.public_ipv4_pool, network_border_group: address.network_border_group, tags };
+    let arguments = Arguments { network_border_group: address.network_border_group, tags };
     let attributes = Attributes { allocation_id: id.clone(), public_ip: address.public_ip.unwrap_or_default() };
     (id.into(), Observed::new(arguments, attributes, owner))
 }

@@ -49,7 +49,7 @@ impl ResourceKind for InternetGateway {
     const SERVICE: &'static str = "ec2";
     const IDENTITY: Identity = Identity::Tags;
     const ACTIONS: Actions = Actions {
-        read: &["ec2:DescribeInternetGateways"],
+        read: &["ec2:DescribeInternetGateways", "ec2:DescribeVpcs"],
         create: &["ec2:AttachInternetGateway", "ec2:CreateInternetGateway", "ec2:CreateTags"],
         update: &["ec2:AttachInternetGateway", "ec2:CreateTags", "ec2:DeleteTags", "ec2:DetachInternetGateway"],
         delete: &["ec2:DeleteInternetGateway", "ec2:DetachInternetGateway"],
@@ -68,8 +68,12 @@ impl ResourceKind for InternetGateway {
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
+        let call = aws.ec2().describe_vpcs().filters(ec2::filter("is-default", ["true"]));
+        let default = call.send().await?.vpcs.unwrap_or_default().into_iter().find_map(|vpc| vpc.vpc_id);
         let found = list(aws, Vec::new()).await?;
-        Ok(found.into_iter().map(|gateway| ec2::discovered(gateway.internet_gateway_id, gateway.tags)).collect())
+        // AWS made the gateway of the default VPC.
+        let found = found.into_iter().filter(|gateway| default.is_none() || attached(gateway) != default);
+        Ok(found.map(|gateway| ec2::discovered(gateway.internet_gateway_id, gateway.tags)).collect())
     }
 
     async fn find(cx: Creation<'_>, _: &Arguments) -> Result<Vec<PhysicalId>, AwsError> {

@@ -141,7 +141,9 @@ impl ResourceKind for Subnet {
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
         let found = list(aws, Vec::new()).await?;
-        Ok(found.into_iter().map(|subnet| ec2::discovered(subnet.subnet_id, subnet.tags)).collect())
+        // AWS made the subnets of the default VPC.
+        let found = found.into_iter().filter(|subnet| subnet.default_for_az != Some(true));
+        Ok(found.map(|subnet| ec2::discovered(subnet.subnet_id, subnet.tags)).collect())
     }
 
     async fn find(cx: Creation<'_>, _: &Arguments) -> Result<Vec<PhysicalId>, AwsError> {
@@ -171,15 +173,19 @@ impl ResourceKind for Subnet {
     }
 
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
-        // An address is assigned only while there is a range: the range comes first and goes last.
-        let loses_range = cx.after.ipv6_cidr.is_none();
-        if cx.touches("ipv6_cidr") && !loses_range {
+        // A range that addresses are assigned from can't go, and without a range none can be assigned.
+        let before = cx.before.arguments.assign_ipv6;
+        let moves = cx.touches("ipv6_cidr");
+        if before && (moves || !cx.after.assign_ipv6) {
+            assign_ipv6(&cx, false).await?;
+        }
+        if moves {
             set_ipv6(&cx).await?;
+        }
+        if cx.after.assign_ipv6 && (moves || !before) {
+            assign_ipv6(&cx, true).await?;
         }
         set_switches(&cx).await?;
-        if cx.touches("ipv6_cidr") && loses_range {
-            set_ipv6(&cx).await?;
-        }
         if cx.touches("tags") {
             let changes = cx.tag_changes(&cx.before.arguments.tags, &cx.after.tags);
             ec2::retag(cx.aws, cx.id.as_str(), &changes).await?;
@@ -242,13 +248,16 @@ fn ipv6(subnet: &SdkSubnet) -> Option<(String, String)> {
     associated.association_id.clone().zip(associated.ipv6_cidr_block.clone())
 }
 
+async fn assign_ipv6(cx: &Update<'_, Subnet>, on: bool) -> Result<(), AwsError> {
+    let call = cx.aws.ec2().modify_subnet_attribute().subnet_id(cx.id.as_str());
+    call.assign_ipv6_address_on_creation(AttributeBooleanValue::builder().value(on).build()).send().await?;
+    Ok(())
+}
+
 async fn set_switches(cx: &Update<'_, Subnet>) -> Result<(), AwsError> {
     let modify = || cx.aws.ec2().modify_subnet_attribute().subnet_id(cx.id.as_str());
     let value = |on: bool| AttributeBooleanValue::builder().value(on).build();
     let after = cx.after;
-    if cx.touches("assign_ipv6") {
-        modify().assign_ipv6_address_on_creation(value(after.assign_ipv6)).send().await?;
-    }
     if cx.touches("dns64") {
         modify().enable_dns64(value(after.dns64)).send().await?;
     }

@@ -153,7 +153,9 @@ impl ResourceKind for Vpc {
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
         let vpcs = list(aws, Vec::new()).await?;
-        Ok(vpcs.into_iter().map(|vpc| ec2::discovered(vpc.vpc_id, vpc.tags)).collect())
+        // AWS made the default VPC.
+        let vpcs = vpcs.into_iter().filter(|vpc| vpc.is_default != Some(true));
+        Ok(vpcs.map(|vpc| ec2::discovered(vpc.vpc_id, vpc.tags)).collect())
     }
 
     async fn find(cx: Creation<'_>, _: &Arguments) -> Result<Vec<PhysicalId>, AwsError> {

@@ -17,6 +17,8 @@ pub(super) const OPERATIONS: Operations = &[
 ];
 
 pub(super) const ADDRESSES: &str = "addresses";
+/// The groups of local zones that every account has opted in to.
+const LOCAL_GROUPS: &[(&str, &str)] = &[("us-east-1", "us-east-1-bos-1"), ("us-west-2", "us-west-2-lax-1")];
 /// The most addresses of a region.
 const ADDRESSES_MAX: usize = 5;
 
@@ -29,7 +31,8 @@ fn allocate_address(call: &mut Call<'_>, input: &Value) -> Answer {
     if own || input["PublicIpv4Pool"].as_str().is_some_and(|pool| pool != "amazon") {
         return Err(AwsError::new("NotImplementedBySandbox", "the sandbox has no address pools but Amazon's"));
     }
-    if input["NetworkBorderGroup"].as_str().is_some_and(|group| group != call.region) {
+    let border = input["NetworkBorderGroup"].as_str().unwrap_or(&call.region).to_owned();
+    if border != call.region && !LOCAL_GROUPS.iter().any(|(region, group)| *region == call.region && *group == border) {
         return Err(invalid("The specified network border group is not valid for this region."));
     }
     let tags = new_tags(input, "elastic-ip")?;
@@ -45,7 +48,7 @@ fn allocate_address(call: &mut Call<'_>, input: &Value) -> Answer {
         "PublicIp": format!("52.{}.{}.{}", bytes[0] % 64, bytes[1], bytes[2].clamp(1, 254)),
         "Domain": "vpc",
         "PublicIpv4Pool": "amazon",
-        "NetworkBorderGroup": call.region,
+        "NetworkBorderGroup": border,
         "Tags": tags,
         "_arn": call.arn(&format!("elastic-ip/{id}")),
     });

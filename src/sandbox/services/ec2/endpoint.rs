@@ -1,6 +1,6 @@
 //! VPC endpoints: gateways by routes, interfaces by network interfaces in subnets.
 //!
-//! Not simulated: gateway load balancer endpoints, services of partners, IPv6.
+//! Not simulated: gateway load balancer endpoints, services of partners, IPv6-only endpoints.
 
 use serde_json::{Value, json};
 
@@ -106,10 +106,7 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
         }
         _ => {
             refuse(input, &["RouteTableIds"], kind)?;
-            if input["IpAddressType"].as_str().is_some_and(|kind| kind != "ipv4") {
-                return Err(parameter("The service does not support the IP address type"));
-            }
-            row["DnsOptions"] = json!({"DnsRecordIpType": "ipv4"});
+            address_type(call, &mut row, input["IpAddressType"].as_str(), &texts(input, "SubnetIds"))?;
             let default = service::private_name(&call.region, name).is_some();
             let private = input["PrivateDnsEnabled"].as_bool().unwrap_or(default);
             check_private(call, &row, &found, private)?;
@@ -121,6 +118,19 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
     }
     call.put(ENDPOINTS, &id, row.clone());
     Ok(json!({"VpcEndpoint": row, "ClientToken": input["ClientToken"]}))
+}
+
+/// Sets the addresses of an interface endpoint; IPv6 needs it in every subnet.
+fn address_type(call: &Call<'_>, row: &mut Value, kind: Option<&str>, subnets: &[&str]) -> Result<(), AwsError> {
+    let kind = kind.unwrap_or("ipv4");
+    let both =
+        subnets.iter().all(|id| call.get("subnets", id).is_some_and(|row| !super::ipv6::blocks(&row).is_empty()));
+    if kind == "ipv6" || (kind == "dualstack" && !both) {
+        return Err(parameter(format!("The subnets do not support the IP address type {kind}")));
+    }
+    row["IpAddressType"] = json!(kind);
+    row["DnsOptions"] = json!({"DnsRecordIpType": kind});
+    Ok(())
 }
 
 /// Puts a new interface endpoint into its subnets and groups.
@@ -348,9 +358,6 @@ fn modify_gateway(call: &Call<'_>, row: &mut Value, input: &Value) -> Result<(),
 }
 
 fn modify_interface(call: &mut Call<'_>, row: &mut Value, input: &Value) -> Result<(), AwsError> {
-    if input["IpAddressType"].as_str().is_some_and(|kind| kind != "ipv4") {
-        return Err(parameter("The service does not support the IP address type"));
-    }
     let private = input["PrivateDnsEnabled"].as_bool();
     if let Some(private) = private {
         let vpc = vpc::vpc(call, text(row, "VpcId"))?;
@@ -374,6 +381,10 @@ fn modify_interface(call: &mut Call<'_>, row: &mut Value, input: &Value) -> Resu
     let mut after = row.clone();
     super::retain(&mut after, "SubnetIds", |subnet| !leaving.iter().any(|gone| subnet == gone));
     check_subnets(call, &after, &added)?;
+    let mut subnets: Vec<String> = texts(&after, "SubnetIds").into_iter().map(str::to_owned).collect();
+    subnets.extend(added.iter().map(|id| (*id).to_owned()));
+    let kind = input["IpAddressType"].as_str().or(row["IpAddressType"].as_str());
+    address_type(call, &mut after, kind, &subnets.iter().map(String::as_str).collect::<Vec<_>>())?;
     // Everything is checked; from here on things change.
     if let Some(private) = private {
         after["PrivateDnsEnabled"] = json!(private);
