@@ -108,7 +108,7 @@ fn control_result(control: &Control, question: &Question<'_>, populations: &[Pop
                 records.push(record.clone());
                 votes.push((record_state(record), record.summary.clone()));
             }
-            None => votes.push((State::Unknown, format!("the {} was not part of this audit", wanted.as_str()))),
+            None => votes.push((State::Unknown, format!("no record `{}` was given to this audit", wanted.as_str()))),
         }
     }
     let attestation = latest(control, question);
