@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Unmanaged = 4,
     /// Controls fail, or could not be looked at.
     Controls = 5,
+    /// Left by Ctrl-C while the work goes on elsewhere.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

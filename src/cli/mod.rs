@@ -11,6 +11,7 @@ mod explain;
 mod graph;
 mod import;
 mod init;
+mod job;
 mod output;
 mod plan;
 mod plan_text;
@@ -93,6 +94,8 @@ enum Command {
     State(state::StateArgs),
     /// Takes an existing resource into the state.
     Import(import::Import),
+    /// Runs jobs on the environment: models of Bedrock, training on SageMaker.
+    Job(job::JobArgs),
     /// Draws what refers to what.
     Graph(graph::Graph),
     /// Explains an error code.
@@ -138,6 +141,7 @@ async fn run(command: Command, context: &Context) -> Exit {
         Command::Show(args) => show::run(&args, context).await,
         Command::State(args) => state::run(&args, context).await,
         Command::Import(args) => import::run(&args, context).await,
+        Command::Job(args) => job::run(&args, context).await,
         Command::Graph(args) => graph::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Sandbox(args) => sandbox::run(&args, context).await,

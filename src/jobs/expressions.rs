@@ -82,7 +82,10 @@ pub(crate) fn evaluate(node: &Node, values: &Values, sources: &SourceMap, proble
         }
         NodeValue::String { text, .. } if has_expression(text) => match scalar(node, text, values, sources, problems) {
             Some(value) => return with_span(&value, &node.span),
-            None => NodeValue::Null,
+            None => {
+                problems.failed_at(&node.span);
+                NodeValue::Null
+            }
         },
         other => other.clone(),
     };

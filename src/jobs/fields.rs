@@ -14,19 +14,32 @@ use crate::spec::yaml::{Node, NodeValue};
 
 /// Everything that is wrong with a file.
 #[derive(Debug, Default)]
-pub(crate) struct Problems(RefCell<Vec<Diagnostic>>);
+pub(crate) struct Problems {
+    found: RefCell<Vec<Diagnostic>>,
+    /// Places whose expressions failed: what is missing there was told already.
+    failed: RefCell<Vec<Span>>,
+}
 
 impl Problems {
     pub(crate) fn push(&self, diagnostic: Diagnostic) {
-        self.0.borrow_mut().push(diagnostic);
+        self.found.borrow_mut().push(diagnostic);
+    }
+
+    /// Notes that a node has no value because its expression failed.
+    pub(crate) fn failed_at(&self, span: &Span) {
+        self.failed.borrow_mut().push(span.clone());
+    }
+
+    fn has_failed(&self, node: &Node) -> bool {
+        self.failed.borrow().contains(&node.span)
     }
 
     pub(crate) fn extend(&self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
-        self.0.borrow_mut().extend(diagnostics);
+        self.found.borrow_mut().extend(diagnostics);
     }
 
     pub(crate) fn into_vec(self) -> Vec<Diagnostic> {
-        self.0.into_inner()
+        self.found.into_inner()
     }
 }
 
@@ -77,16 +90,23 @@ impl<'n> Fields<'n> {
     /// Returns a field, and reports that it is missing.
     pub(crate) fn required(&self, name: &str, example: &str) -> Option<&'n Node> {
         let found = self.node(name);
-        if found.is_none() {
-            let at = self.node.entry(name).map_or(self.at, |(key, _)| &key.span);
+        let told = self.node.get(name).is_some_and(|node| self.problems.has_failed(node));
+        if found.is_none() && !told {
+            // A whole document is not underlined.
+            let whole = Span::new(self.at.source, self.at.start..self.at.start);
+            let outer = if *self.at == self.node.span { whole } else { self.at.clone() };
+            let at = self.node.entry(name).map_or(outer, |(key, _)| key.span.clone());
             let label = format!("{} has no `{name}`", self.what);
-            let diagnostic = Diagnostic::error("JOB003", "missing field").at(at.clone(), label);
+            let diagnostic = Diagnostic::error("JOB003", "missing field").at(at, label);
             self.problems.push(diagnostic.help(format!("add `{example}`")));
         }
         found
     }
 
     pub(crate) fn wrong_type(&self, node: &Node, wanted: &str) {
+        if self.problems.has_failed(node) {
+            return;
+        }
         let label = format!("this is {}; {wanted} is expected", node.describe());
         self.problems.push(Diagnostic::error("JOB004", "wrong type").at(node.span.clone(), label));
     }

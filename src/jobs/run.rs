@@ -54,7 +54,7 @@ pub enum Event<'a> {
 }
 
 /// Is told of events; must not block.
-pub type Listener = dyn Fn(Event<'_>) + Send + Sync;
+pub type Listener<'l> = dyn Fn(Event<'_>) + Send + Sync + 'l;
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,14 +72,14 @@ pub struct Jobs<'a> {
     /// Where answers are kept.
     pub folder: PathBuf,
     pub part_bytes: u64,
-    pub listener: &'a Listener,
+    pub listener: &'a Listener<'a>,
 }
 
 /// What an engine may do while it sends: call AWS, and have the record written before it goes on.
 pub(crate) struct Sending<'a> {
     pub aws: &'a Aws,
     pub folder: &'a std::path::Path,
-    pub listener: &'a Listener,
+    pub listener: &'a Listener<'a>,
     writer: &'a Writer,
     record: &'a Mutex<Record>,
 }
@@ -150,9 +150,10 @@ impl Jobs<'_> {
         let (mut again, mut seen_before) = (again, false);
         for _ in 0..ROUNDS_MAX {
             let record = ledger::latest(&self.writer.state().await?, &identified.base)?;
-            if let Some(record) = record.as_ref().filter(|_| !std::mem::replace(&mut seen_before, true)) {
+            if let (Some(record), false) = (&record, seen_before) {
                 (self.listener)(Event::Found(record));
             }
+            seen_before = true;
             match (decide(record.as_ref(), again, job.is_detached()), record) {
                 (Move::Plan { attempt }, before) => {
                     let worst = check_budget(job)?;

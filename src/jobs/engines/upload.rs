@@ -36,7 +36,7 @@ pub(crate) struct Place<'a> {
     /// The account that the bucket has to belong to.
     pub owner: &'a str,
     pub part_bytes: u64,
-    pub listener: &'a Listener,
+    pub listener: &'a Listener<'a>,
 }
 
 /// Uploads a file, or finds that it is there.
