@@ -141,6 +141,8 @@ impl Evaluator {
             _ if !trace.needed.is_empty() => Outcome::Deferred,
             _ if trace.computed || (trace.unknown && !passes_on(source)) => Outcome::Deferred,
             Ok(value) => Outcome::Known(value),
+            // A filter got an unknown where it wants a list.
+            Err(_) if trace.unknown && source.contains('|') => Outcome::Deferred,
             Err(text) => Outcome::Failed(text),
         };
         (outcome, trace)

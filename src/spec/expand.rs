@@ -331,7 +331,7 @@ impl<'x> Expander<'x> {
         references.extend(self.depended_on(unit, declaration));
         references.extend(lifecycle.replace_triggered_by.iter().map(|trigger| trigger.address.clone()));
         references.remove(address);
-        let predicted = self.predict.predict(schema.name, &arguments, self.scope);
+        let predicted = self.predict.predict(address, &arguments, self.scope);
         let view = view(schema, address, &arguments, &predicted);
         let deferred = renumber(&mut [&mut arguments], &self.deferred);
         self.out.locator.insert(address.clone(), declaration, &raw, schema);

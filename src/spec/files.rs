@@ -51,7 +51,15 @@ macro_rules! embed {
 }
 
 /// Modules and policy fragments that come with opora, by their paths in the repository.
-static EMBEDDED: &[(&str, &str)] = embed!["policies/kms/data-key.json", "templates/landing-zone/module.yaml",];
+static EMBEDDED: &[(&str, &str)] = embed![
+    "policies/cloudtrail/bucket.json",
+    "policies/kms/data-key.json",
+    "policies/logs/write.json",
+    "policies/s3/tls-only.json",
+    "policies/sagemaker/train.json",
+    "templates/landing-zone/module.yaml",
+    "templates/ultracluster/module.yaml",
+];
 
 /// Returns an embedded file's text.
 pub fn embedded(path: &str) -> Option<&'static str> {

@@ -4,6 +4,7 @@
 //! `resolve` finds references and order, `expand` evaluates, `validate` and `networks` check. Pure but for the
 //! files that the spec names, which come through [`Files`]; no clock, no environment, nothing of AWS.
 
+mod codes;
 mod deferred;
 mod document;
 mod eval;
@@ -12,6 +13,7 @@ mod files;
 mod formats;
 mod functions;
 mod inputs;
+mod json_schema;
 mod locate;
 mod model;
 mod modules;
@@ -28,10 +30,12 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+pub use codes::{Code, codes};
 pub use deferred::{Deferred, DeferredError, evaluate_deferred};
 pub use document::LANGUAGE;
 pub use expand::FOR_EACH_MAX;
 pub use files::{DiskFiles, Files, MemoryFiles, STARTER, embedded, embedded_paths};
+pub use json_schema::{json_schema, module_json_schema};
 pub use locate::Locator;
 pub use model::{ControlsConfig, Desired, Environment, Gate, Lifecycle, NoPredict, Predict, Trigger};
 pub use modules::{MODULE_DEPTH_MAX, MODULES_MAX};

@@ -112,7 +112,7 @@ pub enum Gate {
 /// Knows attributes of a resource before AWS made it, such as the ARN of a role whose name is given.
 pub trait Predict {
     /// Returns an object of the attributes that follow from the arguments; the others are left out.
-    fn predict(&self, kind: &str, arguments: &Value, scope: &Scope) -> Value;
+    fn predict(&self, address: &Address, arguments: &Value, scope: &Scope) -> Value;
 }
 
 /// Predicts nothing.
@@ -120,7 +120,7 @@ pub trait Predict {
 pub struct NoPredict;
 
 impl Predict for NoPredict {
-    fn predict(&self, _: &str, _: &Value, _: &Scope) -> Value {
+    fn predict(&self, _: &Address, _: &Value, _: &Scope) -> Value {
         Value::Null
     }
 }

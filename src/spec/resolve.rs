@@ -10,7 +10,7 @@ use super::functions::FUNCTIONS;
 use super::modules::Units;
 use super::suggest;
 use super::template::{Chain, Part, Step, chains, has_expression, split};
-use super::yaml::{Node, NodeValue};
+use super::yaml::{Node, NodeValue, Style};
 use crate::diagnostic::{Diagnostic, SourceMap, Span};
 use crate::graph::{Cycle, topological};
 use crate::kind::{KindSchemas, SchemaNode, Shape};
@@ -158,11 +158,16 @@ impl<'r> Resolver<'r> {
         let parts = match split(text) {
             Ok(parts) => parts,
             Err(unclosed) => {
+                let help = if self.cut_by_flow(node) {
+                    "put it in quotes: in `{ … }` and `[ … ]` a comma or bracket ends an unquoted text"
+                } else {
+                    "close it, or write `$$(` for the two characters themselves"
+                };
                 self.report(
                     node,
                     Diagnostic::error("SPEC032", "expression can't be read")
                         .at(self.span(node, unclosed.0), "this `$(` has no closing `)`")
-                        .help("close it, or write `$$(` for the two characters themselves"),
+                        .help(help),
                 );
                 return;
             }
@@ -193,6 +198,14 @@ impl<'r> Resolver<'r> {
                 }
             }
         }
+    }
+
+    /// Tells whether an unquoted text ended at a sign of YAML's flow style.
+    fn cut_by_flow(&self, node: &Node) -> bool {
+        let rest =
+            self.sources.get(node.span.source).and_then(|file| file.text.get(node.span.end..)).unwrap_or_default();
+        matches!(node.value, NodeValue::String { style: Style::Plain, .. })
+            && rest.trim_start().starts_with([',', ']', '['])
     }
 
     /// A plain name in `depends_on` or `replace_triggered_by`: `kms_key.data`, `module.trail`.

@@ -229,7 +229,8 @@ fn reference(tokens: &[Spanned], at: usize) -> Option<(Chain, usize)> {
 
 /// Tells whether an expression only passes values on, so that unknown ones may stay inside its result.
 ///
-/// That is: references, literals, lists, maps, `~`, and `policy("…", name=…)`. All else computes.
+/// That is: references, literals, lists, maps, `~`, `policy("…", name=…)`, and filters that only pick items. All else
+/// computes.
 pub(crate) fn passes_on(source: &str) -> bool {
     let tokens = tokens(source);
     let openings = tokens.iter().filter(|(token, _)| matches!(token, Token::Sign('(' | '[' | '{'))).count();
@@ -240,9 +241,35 @@ pub(crate) fn passes_on(source: &str) -> bool {
 }
 
 fn concatenation(tokens: &[Spanned], at: usize) -> Option<usize> {
-    let mut at = operand(tokens, at)?;
+    let mut at = filtered(tokens, at)?;
     while sign(tokens, at) == Some('~') {
-        at = operand(tokens, at + 1)?;
+        at = filtered(tokens, at + 1)?;
+    }
+    Some(at)
+}
+
+/// Filters that pick items and look at none: `values`, `list`, `first`, `last`, `reverse`, `map(attribute="…")`.
+const PICKING: [&str; 5] = ["values", "list", "first", "last", "reverse"];
+
+fn filtered(tokens: &[Spanned], at: usize) -> Option<usize> {
+    let mut at = operand(tokens, at)?;
+    while sign(tokens, at) == Some('|') {
+        let (Token::Ident(name), _) = tokens.get(at + 1)? else { return None };
+        if PICKING.contains(&name.as_str()) && sign(tokens, at + 2) != Some('(') {
+            at += 2;
+            continue;
+        }
+        let token = |offset: usize| tokens.get(at + offset).map(|(token, _)| token);
+        let picks = name == "map"
+            && sign(tokens, at + 2) == Some('(')
+            && token(3) == Some(&Token::Ident("attribute".to_owned()))
+            && sign(tokens, at + 4) == Some('=')
+            && matches!(token(5), Some(Token::Text(_)))
+            && sign(tokens, at + 6) == Some(')');
+        if !picks {
+            return None;
+        }
+        at += 7;
     }
     Some(at)
 }
@@ -355,14 +382,29 @@ mod tests {
 
     #[test]
     fn what_computes_is_told_from_what_passes_on() {
-        for source in
-            ["a.b", "[a.b, 'x' ~ c]", "{'k': a.b}", "policy('x', users=[a.b], n=1)", "s.p[each.key].id", "('a' ~ b)"]
-        {
+        for source in [
+            "a.b",
+            "[a.b, 'x' ~ c]",
+            "{'k': a.b}",
+            "policy('x', users=[a.b], n=1)",
+            "s.p[each.key].id",
+            "('a' ~ b)",
+            "s.p | values | map(attribute='id') | list",
+        ] {
             assert!(passes_on(source), "{source}");
         }
-        for source in
-            ["a | upper", "a if b else c", "a + b", "f(a)", "[a | x]", "a == b", "-a", "a.b(", "policy('x') | tojson"]
-        {
+        for source in [
+            "a | upper",
+            "a if b else c",
+            "a + b",
+            "f(a)",
+            "[a | x]",
+            "a == b",
+            "-a",
+            "a.b(",
+            "policy('x') | tojson",
+            "s.p | map('upper')",
+        ] {
             assert!(!passes_on(source), "{source}");
         }
     }

@@ -78,6 +78,9 @@ impl Check<'_> {
             }
             return;
         }
+        if let Some(values) = numbers_of(inner) {
+            return self.one_number(values, value, place);
+        }
         if let Some(values) = enum_values(inner) {
             return self.one_of(&values, value, place);
         }
@@ -164,6 +167,17 @@ impl Check<'_> {
                 self.report("SPEC013", "wrong type", place, label, help);
             }
         }
+    }
+
+    fn one_number(&mut self, values: &[Value], value: &Value, place: &Place<'_>) {
+        if value.is_null() || values.contains(value) {
+            return;
+        }
+        let names = values.iter().filter(|value| !value.is_null()).map(Value::to_string).collect::<Vec<_>>().join(", ");
+        let (code, summary) =
+            if value.is_number() { ("SPEC015", "value not allowed") } else { ("SPEC013", "wrong type") };
+        let label = format!("{} is not a value of {}", shown(value), self.name(&place.path));
+        self.report(code, summary, place, label, format!("one of {names}"));
     }
 
     fn object(&mut self, schema: &Value, value: &Value, place: &Place<'_>) {
@@ -292,6 +306,12 @@ fn fits_type(variant: &Value, value: &Value) -> bool {
         return value.is_null();
     }
     true
+}
+
+/// Returns the values of an enumeration of numbers.
+fn numbers_of(schema: &Value) -> Option<&Vec<Value>> {
+    let values = schema.get("enum")?.as_array()?;
+    values.iter().any(Value::is_number).then_some(values)
 }
 
 fn article(description: &str) -> String {

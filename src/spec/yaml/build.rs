@@ -122,15 +122,19 @@ impl Builder<'_> {
     fn open(&mut self, frame: Frame) {
         if self.stack.len() == DEPTH_MAX {
             let (Frame::Seq { start, .. } | Frame::Map { start, .. }) = frame;
-            self.diagnostics.push(
-                Diagnostic::error("SPEC007", "nesting is too deep")
-                    .at(self.span(start..start + 1), format!("level {}", DEPTH_MAX + 1))
-                    .help(format!("opora reads up to {DEPTH_MAX} levels")),
-            );
+            self.too_deep(start);
             self.overflowed = true;
             return;
         }
         self.stack.push(frame);
+    }
+
+    fn too_deep(&mut self, at: usize) {
+        self.diagnostics.push(
+            Diagnostic::error("SPEC007", "nesting is too deep")
+                .at(self.span(at..at + 1), format!("past level {DEPTH_MAX}"))
+                .help(format!("opora reads up to {DEPTH_MAX} levels")),
+        );
     }
 
     fn close(&mut self, end: usize) {
@@ -251,7 +255,8 @@ impl Builder<'_> {
             (ScalarStyle::Plain, Some(Some("str"))) => quoted(Style::Plain),
             (ScalarStyle::Plain, _) => {
                 let (value, trap) = plain(&text);
-                if let Some(trap) = trap {
+                let is_key = matches!(self.stack.last(), Some(Frame::Map { key: None, .. }));
+                if let Some(trap) = trap.filter(|trap| !(is_key && *trap == Trap::Boolean)) {
                     self.report_trap(trap, &text, &span);
                 }
                 value
@@ -311,9 +316,14 @@ impl Builder<'_> {
         let marker = error.marker();
         let at = marker.byte_offset().unwrap_or_else(|| byte_of(self.text, marker.index())).min(self.text.len());
         let tabs = self.tab_lines();
-        let by_tab = matches!(error.kind(), ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation);
-        let line_start = self.text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1);
-        if by_tab || tabs.iter().any(|tab| tab.start >= line_start && tab.start <= at) || !tabs.is_empty() {
+        let by_tab = matches!(
+            error.kind(),
+            ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation
+        );
+        // What a tab spoils often shows at its own line or the next; tabs elsewhere may be text.
+        let line_of = |offset: usize| self.text[..offset].matches('\n').count();
+        let line = line_of(at);
+        if by_tab || tabs.iter().any(|tab| line_of(tab.start) <= line && line_of(tab.start) + 1 >= line) {
             let tabs = if tabs.is_empty() { vec![self.span(at..at + 1)] } else { tabs };
             for tab in tabs {
                 self.diagnostics.push(
@@ -323,6 +333,9 @@ impl Builder<'_> {
                 );
             }
             return;
+        }
+        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+            return self.too_deep(at);
         }
         let end = self.text[at..].chars().next().map_or(at, |c| if c == '\n' { at } else { at + c.len_utf8() });
         self.diagnostics.push(

@@ -178,3 +178,6 @@ pub fn parse_bytes(name: &str, bytes: &[u8], sources: &mut SourceMap) -> (Source
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -463,7 +463,7 @@ fn values_that_readers_take_differently() {
 
 #[test]
 fn expressions() {
-    insta::assert_snapshot!(check("resources:\n  kms_key:\n    a: { description: $(inputs.x }\n    b: { description: \"$(1 +)\" }\n    c: { description: \"x-$([1,2])\" }\n    d: { description: \"$('10.0.0.0/16' | subnet(prefix=8, index=0))\" }\n    e: { policy: $(policy(\"none\")) }\n"), @r##"
+    insta::assert_snapshot!(check("resources:\n  kms_key:\n    a: { description: $(inputs.x }\n    b: { description: \"$(1 +)\" }\n    c: { description: \"x-$([1,2])\" }\n    d: { description: \"$('10.0.0.0/16' | subnet(prefix=8, index=0))\" }\n    e: { policy: $(policy(\"none\")) }\n    f: { policy: $(policy(\"none\", a=1)) }\n"), @r##"
     error[SPEC032]: expression can't be read
        ╭─[t.yaml:7:23]
      7 │     a: { description: $(inputs.x }
@@ -500,6 +500,22 @@ fn expressions() {
         ·                    ───────┬──────
         ·                           ╰── there is no policy fragment policies/none.json beside the spec
         ╰────
+
+    error[SPEC032]: expression can't be read
+        ╭─[t.yaml:12:18]
+     12 │     f: { policy: $(policy("none", a=1)) }
+        ·                  ───────┬───────
+        ·                         ╰── this `$(` has no closing `)`
+        ╰────
+      help: put it in quotes: in `{ … }` and `[ … ]` a comma or bracket ends an unquoted text
+
+    error[SPEC012]: unknown argument
+        ╭─[t.yaml:12:35]
+     12 │     f: { policy: $(policy("none", a=1)) }
+        ·                                   ──┬──
+        ·                                     ╰── `a=1))` is not an argument of kms_key
+        ╰────
+      help: one of `description`, `alias`, `rotation`, `policy`, `usage`, `tags`
     "##);
 }
 
@@ -582,58 +598,58 @@ fn modules() {
         .with("templates/net.yaml", "inputs: { cidr: {} }\nresources: { vpc: { main: { cidr: $(inputs.cidr), dns: true } } }\noutputs: { id: $(vpc.main.id) }\n")
         .with("templates/loop.yaml", "modules: { again: { use: loop } }\n");
     insta::assert_snapshot!(drawn(&load_files(&files, &[])), @r##"
-        error[SPEC021]: input without a value
-           ╭─[t.yaml:6:3]
-         6 │   a: { use: net, with: { cird: x } }
-           ·   ┬
-           ·   ╰── `cidr` of `net` has no value
-           ╰────
-           ╭─[templates/net.yaml:1:11]
-         1 │ inputs: { cidr: {} }
-           ·           ──┬─
-           ·             ╰── declared here without a default
-           ╰────
-          help: add `cidr` under `with:`
+    error[SPEC021]: input without a value
+       ╭─[t.yaml:6:3]
+     6 │   a: { use: net, with: { cird: x } }
+       ·   ┬
+       ·   ╰── `cidr` of `net` has no value
+       ╰────
+       ╭─[templates/net.yaml:1:11]
+     1 │ inputs: { cidr: {} }
+       ·           ──┬─
+       ·             ╰── declared here without a default
+       ╰────
+      help: add `cidr` under `with:`
 
-        error[SPEC022]: unknown input
-           ╭─[t.yaml:6:26]
-         6 │   a: { use: net, with: { cird: x } }
-           ·                          ──┬─
-           ·                            ╰── `cird` is not an input of `net`
-           ╰────
-          help: did you mean `cidr`?
+    error[SPEC022]: unknown input
+       ╭─[t.yaml:6:26]
+     6 │   a: { use: net, with: { cird: x } }
+       ·                          ──┬─
+       ·                            ╰── `cird` is not an input of `net`
+       ╰────
+      help: did you mean `cidr`?
 
-        error[SPEC023]: module not found
-           ╭─[t.yaml:7:13]
-         7 │   b: { use: nett }
-           ·             ──┬─
-           ·               ╰── there is no templates/nett/module.yaml or templates/nett.yaml
-           ╰────
-          help: one of `landing-zone`
+    error[SPEC023]: module not found
+       ╭─[t.yaml:7:13]
+     7 │   b: { use: nett }
+       ·             ──┬─
+       ·               ╰── there is no templates/nett/module.yaml or templates/nett.yaml
+       ╰────
+      help: one of `landing-zone`, `ultracluster`
 
-        error[SPEC030]: dangling reference
-            ╭─[t.yaml:10:17]
-         10 │   x: $(module.a.idd)
-            ·                 ─┬─
-            ·                  ╰── module `a` has no output `idd`
-            ╰────
-          help: did you mean `id`?
+    error[SPEC030]: dangling reference
+        ╭─[t.yaml:10:17]
+     10 │   x: $(module.a.idd)
+        ·                 ─┬─
+        ·                  ╰── module `a` has no output `idd`
+        ╰────
+      help: did you mean `id`?
 
-        error[SPEC012]: unknown argument
-           ╭─[templates/net.yaml:2:51]
-         2 │ resources: { vpc: { main: { cidr: $(inputs.cidr), dns: true } } }
-           ·                                                   ─┬─
-           ·                                                    ╰── `dns` is not an argument of vpc
-           ╰────
-          help: one of `cidr`, `dns_hostnames`, `tags`
+    error[SPEC012]: unknown argument
+       ╭─[templates/net.yaml:2:51]
+     2 │ resources: { vpc: { main: { cidr: $(inputs.cidr), dns: true } } }
+       ·                                                   ─┬─
+       ·                                                    ╰── `dns` is not an argument of vpc
+       ╰────
+      help: one of `cidr`, `dns_hostnames`, `tags`
 
-        error[SPEC024]: module uses itself
-          loop → loop
-           ╭─[templates/loop.yaml:1:26]
-         1 │ modules: { again: { use: loop } }
-           ·                          ──┬─
-           ·                            ╰── `loop` is being expanded already
-           ╰────
-          help: take the resources that both need into a module of their own
-        "##);
+    error[SPEC024]: module uses itself
+      loop → loop
+       ╭─[templates/loop.yaml:1:26]
+     1 │ modules: { again: { use: loop } }
+       ·                          ──┬─
+       ·                            ╰── `loop` is being expanded already
+       ╰────
+      help: take the resources that both need into a module of their own
+    "##);
 }

@@ -1,5 +1,6 @@
 //! Small kinds for the spec's tests, so that they depend on no kind of AWS.
 
+use opora::graph::Address;
 use opora::kind::{Actions, Identity, KindSchema, KindSchemas, PolicyDocument, SchemaNode, Scope};
 use opora::spec::Predict;
 use schemars::JsonSchema;
@@ -138,8 +139,8 @@ pub fn kinds() -> KindSchemas {
 pub struct RoleArns;
 
 impl Predict for RoleArns {
-    fn predict(&self, kind: &str, arguments: &Value, scope: &Scope) -> Value {
-        match (kind, arguments["name"].as_str()) {
+    fn predict(&self, address: &Address, arguments: &Value, scope: &Scope) -> Value {
+        match (address.kind.as_str(), arguments["name"].as_str()) {
             ("iam_role", Some(name)) => json!({ "arn": scope.arn("-iam", &format!("role/{name}")) }),
             _ => Value::Null,
         }

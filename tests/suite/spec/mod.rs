@@ -1,7 +1,10 @@
 //! The spec language, tested on small kinds of its own.
 
 mod diagnostics;
+mod examples;
+mod fuzz;
 mod kinds;
+mod schema;
 mod values;
 
 use std::collections::BTreeMap;
