@@ -29,6 +29,7 @@ mod codec;
 mod conditions;
 mod dispatch;
 mod error;
+mod iam_eval;
 mod identity;
 #[allow(dead_code, reason = "the handlers' interface; services that are still to come use all of it")]
 mod ids;

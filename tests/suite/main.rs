@@ -4,6 +4,7 @@
 mod conformance;
 mod controls;
 mod engine;
+mod iam_kinds;
 mod reports;
 mod sandbox_sdk;
 mod spec;

@@ -279,6 +279,12 @@ fn check_trust(trust: &Value, out: &mut Vec<Problem>) {
                 "`external_id` and `mfa` limit `accounts` and `principals`, and there are none",
             ));
         }
+        if let Some(index) = words.principals.iter().position(|name| name == "*") {
+            let mut problem = Problem::new(format!("trust.principals[{index}]"), "this lets every AWS account in");
+            problem.help =
+                Some("name accounts or principals; a trust that is meant for all goes into `document`".to_owned());
+            out.push(problem);
+        }
         let digits = |text: &String| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
         for (index, account) in words.accounts.iter().enumerate() {
             if !digits(account) && crate::value::unknown_references(account).is_empty() {
@@ -398,6 +404,7 @@ mod tests {
         assert_eq!(messages(json!({ "trust": {} })), ["trust: it names nobody who may take the role on"]);
         assert_eq!(messages(json!({ "trust": { "service": "a", "mfa": true } })).len(), 1);
         assert_eq!(messages(json!({ "trust": { "accounts": ["12"] } })).len(), 1);
+        assert_eq!(messages(json!({ "trust": { "principals": ["*"] } })).len(), 1);
         let document = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow",
             "Principal": { "Service": "ec2.amazonaws.com" }, "Action": "sts:AssumeRole" }] });
         let problem = &IamRole::check(&json!({ "trust": { "document": document } }))[0];

@@ -1,7 +1,9 @@
 //! The registry of simulated services: one row each, nothing dispatched by name anywhere else.
 
+mod budgets;
 mod documents;
 mod ec2;
+pub(crate) mod iam;
 mod keys;
 mod kms;
 mod s3;
@@ -84,12 +86,28 @@ const EC2: Manners = Manners {
 /// All simulated services.
 pub(crate) const SERVICES: &[Service] = &[
     Service {
+        name: "budgets",
+        arn_name: "budgets",
+        shelf: "budgets",
+        scope: Scope::Global,
+        manners: Manners { validation: "InvalidParameterException", bad_token: "InvalidNextTokenException", ..JSON },
+        operations: budgets::OPERATIONS,
+    },
+    Service {
         name: "ec2",
         arn_name: "ec2",
         shelf: "ec2",
         scope: Scope::Regional,
         manners: EC2,
         operations: ec2::OPERATIONS,
+    },
+    Service {
+        name: "iam",
+        arn_name: "iam",
+        shelf: "iam",
+        scope: Scope::Global,
+        manners: QUERY,
+        operations: iam::OPERATIONS,
     },
     Service {
         name: "kms",

@@ -1,6 +1,6 @@
 //! STS: who the caller is, and temporary keys bound to an account.
 //!
-//! AssumeRole checks that a role of the simulated world exists and is named well; trust policies are IAM's.
+//! AssumeRole checks that a role of the simulated world exists and that its trust policy lets the caller in.
 //! An account in which nothing was ever made is taken to be another organisation's, with any role.
 
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use super::Operations;
 use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::codec::time;
 use crate::sandbox::error::{Answer, AwsError};
+use crate::sandbox::iam_eval::{Caller, Context, Decision, Policies, Request, decide};
 use crate::sandbox::identity::is_account;
 use crate::sandbox::ids::BASE32;
 use crate::sandbox::store::{GLOBAL, Place};
@@ -64,6 +65,11 @@ fn assume_role(call: &mut Call<'_>, input: &Value) -> Answer {
     if inhabited && super::service("iam").is_some() && role.as_ref().is_none_or(|r| text(r, "Arn") != role_arn) {
         return Err(denied());
     }
+    if let Some(role) = &role
+        && !trusted(call, input, role, account)
+    {
+        return Err(denied());
+    }
     let longest = role.as_ref().and_then(|r| r["MaxSessionDuration"].as_f64()).unwrap_or(3600.0);
     let life = input["DurationSeconds"].as_f64().unwrap_or(3600.0);
     if life > longest {
@@ -86,6 +92,48 @@ fn assume_role(call: &mut Call<'_>, input: &Value) -> Answer {
         answer["SourceIdentity"] = json!(source);
     }
     Ok(answer)
+}
+
+/// Asks a role's trust policy; the caller's own policies are taken to allow the call.
+fn trusted(call: &Call<'_>, input: &Value, role: &Value, account: &str) -> bool {
+    let Ok(trust) = serde_json::from_str::<Value>(text(role, "_trust")) else { return false };
+    let own = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+    let caller = caller(call);
+    let mut context = Context::new();
+    let mut put = |key: &str, value: &str| context.insert(key.to_ascii_lowercase(), vec![value.to_owned()]);
+    put("aws:PrincipalArn", caller.role.as_deref().unwrap_or(&caller.arn));
+    put("aws:PrincipalAccount", &caller.account);
+    put("aws:SecureTransport", "true");
+    put("sts:RoleSessionName", text(input, "RoleSessionName"));
+    for (member, key) in [("ExternalId", "sts:ExternalId"), ("SourceIdentity", "sts:SourceIdentity")] {
+        if let Some(value) = optional(input, member) {
+            put(key, value);
+        }
+    }
+    // Codes are not verified: there are no MFA devices in the sandbox.
+    if optional(input, "SerialNumber").is_some() && optional(input, "TokenCode").is_some() {
+        put("aws:MultiFactorAuthPresent", "true");
+    }
+    let request = Request { caller: &caller, action: "sts:AssumeRole", resource: text(role, "Arn"), context: &context };
+    let policies = Policies {
+        identity: std::slice::from_ref(&own),
+        boundary: None,
+        resource: Some(&trust),
+        foreign: account != call.account,
+        resource_decides: true,
+    };
+    decide(&policies, &request) == Decision::Allowed
+}
+
+/// Returns the caller as policies name it: a session by its role too.
+fn caller(call: &Call<'_>) -> Caller {
+    let session = call.principal.split_once(":assumed-role/").and_then(|(_, rest)| rest.split('/').next());
+    let role = session.map(|name| {
+        let iam = Place { account: call.account.clone(), region: GLOBAL.to_owned(), service: "iam".to_owned() };
+        let known = call.get_at(&iam, "roles", name).map(|role| text(&role, "Arn").to_owned());
+        known.unwrap_or_else(|| format!("arn:{}:iam::{}:role/{name}", call.partition(), call.account))
+    });
+    Caller { account: call.account.clone(), arn: call.principal.clone(), role, service: None }
 }
 
 fn credentials(call: &mut Call<'_>, account: &str, arn: &str, user_id: &str, life_s: f64) -> Value {

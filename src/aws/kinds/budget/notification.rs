@@ -18,7 +18,7 @@ use crate::aws::{Aws, AwsError};
 pub struct Notification {
     /// Whether what was spent counts, or what AWS expects to be spent.
     #[serde(default)]
-    pub on: On,
+    pub spend: Spend,
     /// The threshold: per cent of the amount, or money.
     #[schemars(range(min = 0))]
     pub threshold: f64,
@@ -40,7 +40,7 @@ pub struct Notification {
 /// What is compared with the threshold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum On {
+pub enum Spend {
     /// What was spent.
     #[default]
     Actual,
@@ -70,9 +70,9 @@ pub enum When {
 impl Notification {
     /// Reads AWS's notification, without its subscribers; `None` where a word is new.
     pub(super) fn from_aws(notification: &AwsNotification) -> Option<Self> {
-        let on = match notification.notification_type {
-            NotificationType::Actual => On::Actual,
-            NotificationType::Forecasted => On::Forecasted,
+        let spend = match notification.notification_type {
+            NotificationType::Actual => Spend::Actual,
+            NotificationType::Forecasted => Spend::Forecasted,
             _ => return None,
         };
         let when = match notification.comparison_operator {
@@ -87,7 +87,7 @@ impl Notification {
             Some(_) => return None,
         };
         let threshold = notification.threshold;
-        Some(Self { on, threshold, threshold_in, when, emails: Vec::new(), sns_topic: None })
+        Some(Self { spend, threshold, threshold_in, when, emails: Vec::new(), sns_topic: None })
     }
 
     /// Adds one subscriber as AWS gives it.
@@ -100,9 +100,9 @@ impl Notification {
 
     pub(super) fn to_aws(&self) -> AwsNotification {
         AwsNotification::builder()
-            .notification_type(match self.on {
-                On::Actual => NotificationType::Actual,
-                On::Forecasted => NotificationType::Forecasted,
+            .notification_type(match self.spend {
+                Spend::Actual => NotificationType::Actual,
+                Spend::Forecasted => NotificationType::Forecasted,
             })
             .comparison_operator(match self.when {
                 When::Above => ComparisonOperator::GreaterThan,
@@ -133,7 +133,7 @@ impl Notification {
 
     /// Tells whether two are one notification to AWS: all but who is told.
     fn is_same(&self, other: &Self) -> bool {
-        let key = |it: &Self| (it.on, it.when, it.threshold_in, it.threshold.to_bits());
+        let key = |it: &Self| (it.spend, it.when, it.threshold_in, it.threshold.to_bits());
         key(self) == key(other)
     }
 }
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn notifications_go_both_ways() {
-        let given: Notification = serde_json::from_value(json!({ "on": "forecasted", "threshold": 250.5,
+        let given: Notification = serde_json::from_value(json!({ "spend": "forecasted", "threshold": 250.5,
             "threshold_in": "money", "when": "below", "emails": ["a@example.com"], "sns_topic": "arn:x" }))
         .unwrap();
         let aws = given.with_subscribers();

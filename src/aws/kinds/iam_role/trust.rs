@@ -30,7 +30,7 @@ pub struct Trust {
     #[serde(default)]
     #[schemars(extend("x-set" = true))]
     pub accounts: Vec<String>,
-    /// Roles and users, by their ARNs.
+    /// Roles and users, by their ARNs; everybody (`*`) can only be named in a `document`.
     #[serde(default)]
     #[schemars(extend("x-set" = true))]
     pub principals: Vec<String>,
@@ -130,6 +130,10 @@ impl Trust {
                 }
                 "AWS" => {
                     for name in names {
+                        // Everybody is no principal to be named in passing.
+                        if name == "*" {
+                            return None;
+                        }
                         match account_root(name) {
                             Some((of, account)) => {
                                 partition = of.to_owned();
@@ -273,6 +277,7 @@ mod tests {
             json!([{ "Effect": "Allow", "Principal": { "Service": "a.amazonaws.com" }, "Action": "sts:AssumeRole",
                 "Condition": { "StringEquals": { "aws:PrincipalOrgID": "o-1" } } }]),
             json!([{ "Effect": "Allow", "Principal": { "Service": "a.amazonaws.com", "AWS": "123456789012" }, "Action": "sts:AssumeRole" }]),
+            json!([{ "Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole" }]),
             json!([]),
         ] {
             let given = document(statements);
