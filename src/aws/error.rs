@@ -145,7 +145,10 @@ impl AwsError {
     /// Says what happened, what was left behind and what to do, for a user.
     pub fn diagnostic(&self) -> Diagnostic {
         let (code, summary, help) = explain(self.class);
-        let mut detail = format!("{} answered {}: {}", self.action(), self.code, self.message);
+        let mut detail = match self.class {
+            ErrorClass::Unreachable => format!("{} got no answer: {}", self.action(), self.message),
+            _ => format!("{} answered {}: {}", self.action(), self.code, self.message),
+        };
         if let Some(id) = &self.request_id {
             detail.push_str(&format!("\nrequest id {id}"));
         }
@@ -174,7 +177,7 @@ fn explain(class: ErrorClass) -> (&'static str, &'static str, &'static str) {
             ("AWS003", "other things still use it", "remove what uses it first; `opora graph` shows the order")
         }
         ErrorClass::Denied => {
-            ("AWS004", "access denied", "grant the action to the caller; `opora permissions` lists what a plan needs")
+            ("AWS004", "access denied", "grant the action to the caller; `opora plan --json` lists what the plan needs")
         }
         ErrorClass::Credentials => (
             "AWS005",
@@ -256,8 +259,14 @@ where
             }
             _ => (ErrorClass::Other, "Unknown".to_owned(), chain(&error), Residue::Unknown),
         };
+        let residue = if only_reads(&operation) { Residue::Nothing } else { residue };
         Self { service, operation, class, code, message, request_id, residue }
     }
+}
+
+/// Tells by AWS's own naming that an operation changes nothing.
+fn only_reads(operation: &str) -> bool {
+    ["Describe", "Get", "Head", "List", "Lookup"].iter().any(|verb| operation.starts_with(verb))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -449,7 +458,9 @@ fn by_message(service: &str, code: &str, message: &str) -> Option<ErrorClass> {
             Some(ErrorClass::NotYet)
         }
         ("secretsmanager", "InvalidRequestException") if says("scheduled for deletion") => Some(ErrorClass::InUse),
-        ("bedrock", "ConflictException") if says("exist") => Some(ErrorClass::AlreadyExists),
+        ("bedrock", "ConflictException") if says("exist") || says("already has this name") => {
+            Some(ErrorClass::AlreadyExists)
+        }
         _ => None,
     }
 }
@@ -465,6 +476,12 @@ mod tests {
         let name =
             std::any::type_name::<aws_sdk_cloudwatchlogs::operation::put_retention_policy::PutRetentionPolicyError>();
         assert_eq!(operation_of(name), ("logs".to_owned(), "PutRetentionPolicy".to_owned()));
+    }
+
+    #[test]
+    fn a_read_leaves_nothing_behind() {
+        assert!(only_reads("GetCallerIdentity") && only_reads("DescribeVpcs") && only_reads("HeadBucket"));
+        assert!(!only_reads("CreateKey") && !only_reads("GenerateDataKey") && !only_reads("PutBucketPolicy"));
     }
 
     #[test]

@@ -82,7 +82,8 @@ pub(crate) async fn confirm_and_run(
         controls.print(out);
         out.line(format!("{}.", plan_text::summary(&made.plan)));
     }
-    if controls.blocks() {
+    // What is destroyed as a whole has no controls to keep.
+    if controls.blocks() && command != "destroy" {
         out.complain("refused: the plan fails controls that the spec's gate blocks on (`controls.gate`)");
         return Ok(Exit::Controls);
     }
@@ -113,12 +114,21 @@ async fn apply_file(path: &std::path::Path, yes: bool, context: &Context, spec: 
     }
     let connected = context.connect(&spec.environment.scope).await?;
     let log = context.open_state(&spec.environment, Some(&connected.aws))?;
+    refuse_applied(&context.load_state(&log).await?, &file)?;
     if !context.out.json {
         plan_text::print(&context.out, &file.plan);
         context.out.line(format!("{}.", plan_text::summary(&file.plan)));
     }
     let _ = yes;
     execute(context, spec, &connected, &log, &file, true, "apply").await
+}
+
+fn refuse_applied(state: &State, file: &PlanFile) -> Result<(), Refused> {
+    let Some(applied) = state.applied.get(&file.digest) else { return Ok(()) };
+    Err(Diagnostic::error("PLAN010", "this plan was applied already")
+        .detail(format!("it was applied at {:.0} by run {}", applied.time, applied.run))
+        .help("`opora plan` shows whether anything is left to do")
+        .into())
 }
 
 /// Runs a plan under the lease.
@@ -150,12 +160,7 @@ async fn execute_leased(
 ) -> Result<Exit, Refused> {
     let out = &context.out;
     let state = writer.state().await?;
-    if let Some(applied) = state.applied.get(&file.digest) {
-        return Err(Diagnostic::error("PLAN010", "this plan was applied already")
-            .detail(format!("it was applied at {} by run {}", applied.time, applied.run))
-            .help("`opora plan` shows whether anything is left to do")
-            .into());
-    }
+    refuse_applied(&state, file)?;
     let secrets = context.secrets();
     let progress = Progress::new(out, file.plan.steps.len());
     let events = |event: Event| progress.show(&event);
@@ -306,12 +311,13 @@ fn print_report(context: &Context, spec: &Spec, plan: &Plan, report: &Report, st
         calls.throttled
     );
     if report.interrupted {
-        line.push_str("; stopped, `opora apply` goes on from here");
+        line.push_str("; stopped, the same command goes on from here");
     } else if !report.is_complete() {
-        line.push_str("; what was done is recorded, `opora apply` tries the rest again");
+        line.push_str("; what was done is recorded, the same command tries the rest again");
     }
     out.line(line);
-    if report.is_complete() && outputs.as_object().is_some_and(|outputs| !outputs.is_empty()) {
+    let has_outputs = outputs.as_object().is_some_and(|outputs| !outputs.is_empty());
+    if report.is_complete() && has_outputs && !state.resources.is_empty() {
         out.line("");
         for (name, value) in outputs.as_object().into_iter().flatten() {
             out.line(format!("{name} = {}", plan_text::value_text(value)));

@@ -136,7 +136,9 @@ impl Context {
                 connect::connect(&options).await
             }
         };
-        let caller = connect::caller(&aws).await.map_err(|error| Refused(vec![no_caller(&error)]))?;
+        let caller = connect::caller(&aws)
+            .await
+            .map_err(|error| Refused(vec![no_caller(&error, self.global.profile.as_deref())]))?;
         if caller.account != scope.account {
             let detail = format!(
                 "the spec is for account `{}`, these credentials are for `{}` ({})",
@@ -268,14 +270,30 @@ pub(crate) fn connect_sandbox(sandbox: &Sandbox, scope: &Scope) -> Aws {
     connect::connect_with(seam, credentials, &scope.region, Pacing::new(1.0))
 }
 
-fn no_caller(error: &crate::aws::AwsError) -> Diagnostic {
+fn no_caller(error: &crate::aws::AwsError, profile: Option<&str>) -> Diagnostic {
     let inner = error.diagnostic();
     if error.class == crate::aws::ErrorClass::Credentials && error.code == "NoCredentials" {
         return Diagnostic::error("CONN001", "no AWS credentials were found")
-            .detail(error.message.clone())
+            .detail(looked_in(&error.message, profile))
             .help("sign in (`aws sso login`), set `AWS_PROFILE` or pass `--profile NAME`; or try `--sandbox`, which needs no account");
     }
     inner
+}
+
+/// Says where the SDK looked for credentials, without the SDK's wrapping.
+fn looked_in(message: &str, profile: Option<&str>) -> String {
+    let message = message.trim_start_matches("dispatch failure: other: ");
+    let Some((_, places)) = message.split_once("Attempted:") else { return message.to_owned() };
+    let line = |line: &str| {
+        let line = line.replace(": the credential provider was not enabled", "").trim().to_owned();
+        let line = if line.contains(':') { line } else { format!("{line}: not set up") };
+        match profile {
+            Some(name) if line.starts_with("Profile") => format!("{line} (`{name}`)"),
+            _ => line,
+        }
+    };
+    let lines: Vec<String> = places.lines().filter(|text| !text.trim().is_empty()).map(line).collect();
+    format!("looked in\n{}", lines.join("\n"))
 }
 
 /// Secret values of this process's environment and of files beside the spec.

@@ -102,13 +102,13 @@ pub(crate) fn print(context: &Context, found: &DriftFound) {
     }
     let coverage = &found.drift.coverage;
     out.line(format!(
-        "{} managed, {} drifted, {} unmanaged; {} fields checked, {} ignored, {} unreadable, {} unmanaged",
+        "{} managed, {} drifted, {} unmanaged; {} fields checked, {} ignored, {} unreadable, {} not in the spec",
         coverage.managed,
         found.drift.drifted.len(),
         found.unmanaged.len(),
         coverage.fields_checked,
         coverage.fields_ignored,
-        coverage.fields_unreadable,
+        found.drift.unreadable.len() + found.unlisted.len(),
         coverage.fields_unmanaged,
     ));
 }

@@ -30,6 +30,13 @@ pub(crate) struct JobArgs {
     command: JobCommand,
 }
 
+impl JobArgs {
+    /// Makes the arguments of `opora job run FILE`.
+    pub(crate) fn run_file(file: PathBuf) -> Self {
+        Self { command: JobCommand::Run { file, again: false } }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum JobCommand {
     /// Runs a job to its end, or goes on with the one that this file started.

@@ -4,6 +4,7 @@ mod apply;
 mod audit;
 mod completions;
 mod context;
+mod demo;
 mod destroy;
 mod drift;
 mod exit;
@@ -31,7 +32,7 @@ use output::{Color, Output};
 
 /// Takes an AWS account to a running, provably compliant environment for AI work, and keeps it so.
 #[derive(Debug, Parser)]
-#[command(name = "opora", version, about, propagate_version = true, max_term_width = 100)]
+#[command(name = "opora", bin_name = "opora", version, about, propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -102,6 +103,8 @@ enum Command {
     Explain(explain::Explain),
     /// The simulated AWS: serve, reset, save, load, status.
     Sandbox(sandbox::Sandbox),
+    /// Shows the whole journey in the simulated AWS, from a spec to its destruction.
+    Demo(demo::Demo),
     /// Prints a completion script for a shell.
     Completions(completions::Completions),
 }
@@ -145,6 +148,7 @@ async fn run(command: Command, context: &Context) -> Exit {
         Command::Graph(args) => graph::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Sandbox(args) => sandbox::run(&args, context).await,
+        Command::Demo(args) => demo::run(&args, context).await,
         Command::Completions(args) => completions::run(&args, context),
     }
 }

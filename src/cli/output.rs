@@ -85,7 +85,6 @@ impl Output {
     }
 
     /// Makes the output of a command that another one runs: the same streams and colours.
-    #[expect(dead_code, reason = "for commands that run others")]
     pub(crate) fn like(other: &Self, global: &super::Global) -> Self {
         let made = Self::new(global, false);
         Self { color_out: other.color_out, color_err: other.color_err, ..made }

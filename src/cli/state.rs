@@ -138,7 +138,10 @@ async fn history(context: &Context, log: &StateLog) -> Result<(), Refused> {
     }
     for run in runs {
         let ended = match &run.finished {
-            Some((at, outcome)) => format!("{outcome:?} at {at:.0}").to_lowercase(),
+            Some((at, outcome)) => {
+                let outcome = format!("{outcome:?}").to_lowercase();
+                format!("{outcome} at {at:.0}")
+            }
             None => "did not end in order".to_owned(),
         };
         let digest = |digest: &Option<String>| {

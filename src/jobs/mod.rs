@@ -6,6 +6,7 @@
 //! content of a prompt, an answer or a data file enters the ledger. See docs/jobs.md.
 
 mod data;
+mod decide;
 mod engine;
 mod engines;
 mod error;

@@ -1,22 +1,21 @@
 //! Runs a job: looks at its record, makes one step, writes what came of it, and looks again.
 //!
-//! [`decide`] is pure and holds every decision; the rest does what it says. Each step writes its intent
+//! `super::decide` holds every decision; this does what it says. Each step writes its intent
 //! before its first call, so that whoever comes next, in this process or another, knows where to go on.
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use super::data;
-use super::engine::{AnyEngine, DataSet, LogCursor, LogPage, Order, Seen};
+use super::decide::{Identified, Move, check_budget, decide, identify};
+use super::engine::{AnyEngine, LogCursor, LogPage, Order, Seen};
 use super::engines::{self, upload};
 use super::error::JobError;
 use super::file::Job;
 use super::ledger;
 use super::price::WorstCase;
-use super::record::{RECORD_VERSION, Record, Refusal, Stage, Uploaded};
+use super::record::{RECORD_VERSION, Record, Refusal, Stage};
 use crate::aws::wait::{Bound, Poll, until};
 use crate::aws::{Aws, AwsError};
 use crate::state::Writer;
@@ -97,47 +96,6 @@ impl Sending<'_> {
         *record = next;
         Ok(())
     }
-}
-
-/// What to do next with a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Move {
-    /// Write the first record of an attempt; the one before is given up where it had no end.
-    Plan { attempt: u32 },
-    /// Nothing was sent: upload and send.
-    Start,
-    /// It was to be sent: look whether it was.
-    Recover,
-    /// Ask AWS until it ends.
-    Follow,
-    /// It ended well before.
-    Done,
-    /// It ended, and not well; only the user can want it again.
-    Refuse,
-}
-
-/// Decides the next step from the latest record alone.
-fn decide(record: Option<&Record>, again: bool, detached: bool) -> Move {
-    let Some(record) = record else { return Move::Plan { attempt: 1 } };
-    let next = Move::Plan { attempt: record.attempt + 1 };
-    match record.stage {
-        Stage::Planned | Stage::Uploading => Move::Start,
-        Stage::Submitting => Move::Recover,
-        Stage::Submitted | Stage::Running | Stage::Stopping if detached => Move::Follow,
-        // What runs in the client ends with it.
-        Stage::Submitted | Stage::Running | Stage::Stopping => Move::Recover,
-        Stage::Succeeded | Stage::Failed | Stage::Cancelled | Stage::Lost if again => next,
-        Stage::Succeeded => Move::Done,
-        Stage::Failed | Stage::Cancelled | Stage::Lost => Move::Refuse,
-    }
-}
-
-/// A job with its data read and its identity known.
-struct Identified {
-    digest: String,
-    base: String,
-    sets: Vec<DataSet>,
-    data: Vec<Uploaded>,
 }
 
 impl Jobs<'_> {
@@ -509,42 +467,4 @@ fn absorb(record: &mut Record, seen: Seen, aws: &Aws, engine: Option<&dyn AnyEng
 
 fn same_but_sequence(a: &Record, b: &Record) -> bool {
     a.stage == b.stage && a.remote == b.remote && a.cost == b.cost
-}
-
-/// Reads the data and makes the identity.
-async fn identify(job: &Job) -> Result<Identified, JobError> {
-    let sets = job.engine.data(&job.spec);
-    let mut data = Vec::with_capacity(sets.len());
-    for set in &sets {
-        data.push(data::digest(&job.folder, set).await?);
-    }
-    let digests: Vec<Value> = data.iter().map(|set| json!({ "channel": set.channel, "digest": set.digest })).collect();
-    // What changes nothing of the work (budget, prices, tags) is no part of its identity.
-    let whole = json!({
-        "version": RECORD_VERSION,
-        "environment": job.scope.environment,
-        "account": job.scope.account,
-        "region": job.scope.region,
-        "job": job.name,
-        "engine": job.engine.name(),
-        "spec": job.spec,
-        "deadline": job.deadline.as_secs(),
-        "data": digests,
-    });
-    let digest = hex::encode(Sha256::digest(whole.to_string()));
-    let base = format!("{}-{}", job.name, &digest[..12]);
-    Ok(Identified { digest, base, sets, data })
-}
-
-/// Returns the worst case, where it is known and within the budget.
-fn check_budget(job: &Job) -> Result<Option<super::Usd>, JobError> {
-    let worst = job.engine.worst_case(&job.spec, job.deadline, &job.scope.region, &job.price);
-    match (worst, job.budget) {
-        (WorstCase::Known(worst), Some(budget)) if worst > budget => {
-            Err(JobError::OverBudget { job: job.name.clone(), worst, budget })
-        }
-        (WorstCase::Known(worst), _) => Ok(Some(worst)),
-        (WorstCase::Unknown(what), Some(_)) => Err(JobError::UnknownPrice { what }),
-        (WorstCase::Unknown(_), None) => Ok(None),
-    }
 }

@@ -153,6 +153,11 @@ impl Call<'_> {
         resolve(&entry.value, self.now)
     }
 
+    /// Returns how many instances of a type (`type` or `type@zone`) there is capacity for, where that is bounded.
+    pub(crate) fn capacity(&self, name: &str) -> Option<u64> {
+        self.world.conditions.capacity.get(name).copied()
+    }
+
     /// Returns another service's collection of the same caller, without what has not propagated yet.
     pub(crate) fn elsewhere_list(&self, service: &str, collection: &str) -> Vec<(String, Value)> {
         let Some(found) = super::services::service(service) else { return Vec::new() };

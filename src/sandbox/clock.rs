@@ -84,27 +84,26 @@ impl AsyncSleep for Clock {
         if let Some(wall) = self.wall_time(duration) {
             return Sleep::new(tokio::time::sleep(wall));
         }
-        Sleep::new(VirtualSleep {
-            clock: self.clone(),
-            target: self.seconds() + duration.as_secs_f64(),
-            yielded: false,
-        })
+        Sleep::new(VirtualSleep { clock: self.clone(), target: self.seconds() + duration.as_secs_f64(), yields: 0 })
     }
 }
 
-/// Yields once, so that other work of the same task goes first, then advances the clock.
+/// How often a sleep lets other work go first: an answer that is under way always beats a timer.
+const YIELDS: u32 = 64;
+
+/// Yields a while, so that work that needs no time goes first, then advances the clock.
 struct VirtualSleep {
     clock: Clock,
     target: f64,
-    yielded: bool,
+    yields: u32,
 }
 
 impl Future for VirtualSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if !self.yielded {
-            self.yielded = true;
+        if self.yields < YIELDS {
+            self.yields += 1;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }

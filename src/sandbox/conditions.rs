@@ -17,6 +17,8 @@ pub struct Conditions {
     pub rates: BTreeMap<String, Rate>,
     /// Seconds until other services see a new resource, by service.
     pub propagation: BTreeMap<String, f64>,
+    /// The most instances at a time in each zone, by `type` or `type@zone`; others have no bound.
+    pub capacity: BTreeMap<String, u64>,
     /// Faults, the first that applies is taken.
     pub faults: Vec<Fault>,
 }

@@ -43,10 +43,15 @@ fn structure(model: &Model, shape: &Shape, value: &Value, path: &str, found: &mu
         }
     }
     for (key, member) in &shape.members {
-        if let Some(inner) = value.get(key) {
+        if let Some(inner) = value.get(key).filter(|_| !is_open(model, &member.shape)) {
             check(model, model.shape(&member.shape), inner, &join(key), found);
         }
     }
+}
+
+/// Tells of enumerations that EC2 checks against what there is, with answers of their own.
+fn is_open(model: &Model, shape: &str) -> bool {
+    model.name == "ec2" && shape == "InstanceType"
 }
 
 fn is_streaming(model: &Model, shape: &Shape, key: &str) -> bool {
@@ -70,6 +75,9 @@ fn check(model: &Model, shape: &Shape, value: &Value, path: &str, found: &mut Ve
         (ShapeType::List, Value::Array(items)) => {
             size(shape, items.len(), &mut constraint);
             let inner = shape.member.as_ref().expect("internal error: a list names its member");
+            if is_open(model, &inner.shape) {
+                return;
+            }
             for (index, item) in items.iter().enumerate() {
                 let path = format!("{path}.{}.member", index + 1);
                 check(model, model.shape(&inner.shape), item, &path, found);

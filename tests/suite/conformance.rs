@@ -10,6 +10,7 @@ use opora::aws::resource::{Deletion, Fields, Kind};
 use opora::graph::Address;
 use opora::kind::{KindSchema, OnChange, Owner, Seen};
 use opora::plan::Action;
+use opora::sandbox::{Conditions, Fault, FaultKind};
 use opora::spec::{Environment, yaml};
 use serde_json::{Map, Value, json};
 
@@ -221,6 +222,50 @@ fn deleted_it_is_absent_and_deleting_it_again_succeeds() {
         };
         bench.kind.delete(again).await.unwrap_or_else(|error| panic!("{} deleted twice: {error}", bench.schema().name));
     });
+}
+
+/// Breaks each call of a create in turn: what a run leaves behind, the next run completes, without a second one.
+#[test]
+fn a_create_that_is_cut_off_anywhere_converges() {
+    each(async |bench| {
+        let environment = bench.environment(&bench.sample.arguments);
+        bench.assert_applied(&bench.world.apply(&environment, false).await, "create");
+        // A lost reply to a read is only repeated; what counts is each call that changes something.
+        let calls = bench.world.sandbox.calls();
+        let reads = ["Describe", "Get", "List", "Head"];
+        let changes =
+            calls.iter().zip(1..).filter(|(call, _)| !reads.iter().any(|read| call.operation.starts_with(read)));
+        let changes: Vec<u64> = changes.map(|(_, nth)| nth).collect();
+        let calls = calls.len();
+        for kind in [FaultKind::LostReply, FaultKind::ServerError] {
+            for nth in changes.clone() {
+                let bench = Bench::new(bench.kind);
+                bench
+                    .world
+                    .sandbox
+                    .set_conditions(Conditions { faults: vec![fault(kind, nth)], ..Conditions::default() });
+                let _ = bench.world.apply(&environment, false).await;
+                bench.world.sandbox.set_conditions(Conditions::default());
+                let what = format!("after {kind:?} at call {nth} of {calls}");
+                bench.assert_applied(&bench.world.apply(&environment, false).await, &what);
+                bench.assert_empty_plan(&environment, &what).await;
+                let found = bench.kind.discover(&bench.world.aws).await.unwrap();
+                let own = bench.address.tag_value();
+                let mine = found.iter().filter(|found| found.owner.as_ref().is_some_and(|owner| owner.address == own));
+                let tagged = bench.schema().takes_tags();
+                assert!(
+                    !tagged || mine.clone().count() == 1,
+                    "{} {what}: {mine:?}",
+                    bench.schema().name,
+                    mine = mine.collect::<Vec<_>>()
+                );
+            }
+        }
+    });
+}
+
+fn fault(kind: FaultKind, nth: u64) -> Fault {
+    Fault { service: None, operation: None, nth: Some(nth), every: None, probability: None, kind, seen: 0 }
 }
 
 #[test]

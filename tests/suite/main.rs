@@ -1,12 +1,15 @@
 //! The integration test suite, one binary so that the SDK crates are linked once.
 #![expect(clippy::unwrap_used, reason = "all of this crate is tests, its fixtures included")]
 
+mod cli;
 mod conformance;
 mod controls;
 mod engine;
 mod iam_kinds;
+mod jobs;
 mod reports;
 mod sandbox_sdk;
 mod spec;
 mod state;
 mod support;
+mod tidy;

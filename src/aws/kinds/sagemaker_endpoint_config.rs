@@ -124,10 +124,7 @@ impl ResourceKind for SagemakerEndpointConfig {
 fn variant(wanted: &Variant) -> sdk::ProductionVariant {
     #[expect(clippy::cast_possible_truncation, reason = "the API's weights are single precision")]
     let weight = wanted.weight as f32;
-    let instances = match (&wanted.serverless, wanted.instances) {
-        (Some(_), _) => None,
-        (None, count) => Some(int(count.unwrap_or(1))),
-    };
+    let instances = wanted.serverless.is_none().then(|| int(wanted.instances));
     sdk::ProductionVariant::builder()
         .variant_name(&wanted.name)
         .set_model_name(wanted.model.clone())
@@ -236,7 +233,7 @@ fn read_variant(found: &sdk::ProductionVariant) -> Variant {
         name: found.variant_name().unwrap_or_default().to_owned(),
         model: text(found.model_name()),
         instance_type: found.instance_type().map(|kind| kind.as_str().to_owned()),
-        instances: found.initial_instance_count().map(natural),
+        instances: found.initial_instance_count().map_or(1, natural),
         weight: rounded(found.initial_variant_weight().unwrap_or(1.0)),
         serverless: found.serverless_config().map(|serverless| Serverless {
             memory_mb: serverless.memory_size_in_mb().map(natural).unwrap_or_default(),

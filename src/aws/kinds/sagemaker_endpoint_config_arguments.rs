@@ -70,10 +70,9 @@ pub struct Variant {
     /// The instance type, such as `ml.g5.2xlarge`; left out when serverless.
     #[serde(default)]
     pub instance_type: Option<String>,
-    /// How many instances it starts with; 1 where it is left out.
-    #[serde(default)]
-    #[schemars(range(min = 0))]
-    pub instances: Option<u32>,
+    /// How many instances it starts with; of no meaning when serverless.
+    #[serde(default = "one_instance")]
+    pub instances: u32,
     /// Its share of the requests, as a ratio to the sum of all.
     #[serde(default = "one")]
     #[schemars(range(min = 0.0))]
@@ -215,6 +214,10 @@ fn all_traffic() -> String {
     "AllTraffic".to_owned()
 }
 
+fn one_instance() -> u32 {
+    1
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -264,7 +267,8 @@ pub(super) fn check(arguments: &Value) -> Vec<Problem> {
             if set(variant, "serverless") == set(variant, "instance_type") {
                 out.push(Problem::new(path("instance_type"), "needs either `instance_type` or `serverless`"));
             }
-            if set(variant, "serverless") && set(variant, "instances") {
+            let instances = variant.get("instances").and_then(Value::as_u64).unwrap_or(1);
+            if set(variant, "serverless") && instances != 1 {
                 out.push(Problem::new(path("instances"), "a serverless variant has no instances"));
             }
             let kind = variant.get("instance_type").and_then(Value::as_str).unwrap_or_default();
@@ -299,7 +303,7 @@ mod tests {
         assert!(paths(with_key("ml.m5.large")).is_empty());
         assert_eq!(
             paths(
-                json!({ "variants": [{ "serverless": {}, "instances": 1 }, { "instance_type": "ml.m5.large" }, { "name": "b" }] })
+                json!({ "variants": [{ "serverless": {}, "instances": 2 }, { "instance_type": "ml.m5.large" }, { "name": "b" }] })
             ),
             ["variants[0].instances", "variants[1].name", "variants[2].instance_type"]
         );

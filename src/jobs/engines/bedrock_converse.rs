@@ -5,7 +5,8 @@
 //! again and is billed by what it produced, so it is never repeated without being asked for. The answer is
 //! kept in the folder of results and never in the ledger.
 
-use std::time::Duration;
+use std::future::Future;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_bedrockruntime::types::{
@@ -185,19 +186,16 @@ impl Engine for BedrockConverse {
         let request = json!({ "sha256": request_digest(order.spec), "at": sending.aws.now() });
         folder::write(sending.folder, id, REQUEST, request.to_string().as_bytes())?;
         let mut text = String::new();
-        let whole = timer::within(sending.aws, order.deadline, receive(sending, order.spec, &mut text)).await;
-        let cut_off = |reason: String| JobError::CutOff { id: id.clone(), reason };
-        let facts = match whole {
-            Some(Ok(facts)) => facts,
-            other => {
+        let facts = match receive(sending, order.spec, order.deadline, &mut text).await {
+            Ok(facts) => facts,
+            Err(broken) => {
                 if !text.is_empty() {
                     folder::write(sending.folder, id, PARTIAL, text.as_bytes())?;
                 }
-                return Err(match other {
-                    Some(Err(Broken::Call(error))) => JobError::Aws(*error),
-                    Some(Err(Broken::Ledger(error))) => *error,
-                    Some(Err(Broken::Stream(reason))) => cut_off(reason),
-                    _ => cut_off(format!("it took longer than the deadline of {}", duration_text(order.deadline))),
+                return Err(match broken {
+                    Broken::Call(error) => JobError::Aws(*error),
+                    Broken::Ledger(error) => *error,
+                    Broken::Stream(reason) => JobError::CutOff { id: id.clone(), reason },
                 });
             }
         };
@@ -344,23 +342,33 @@ enum Broken {
     Stream(String),
 }
 
+/// Waits for AWS, not longer than `patience`, nor past the end of the whole.
+///
+/// Only what AWS does is timed: a write of the ledger takes as long as the disk does.
+async fn wait<T>(aws: &Aws, patience: Duration, end: SystemTime, work: impl Future<Output = T>) -> Result<T, Broken> {
+    let left = end.duration_since(aws.now_system()).unwrap_or_default();
+    timer::within(aws, patience.min(left), work).await.ok_or_else(|| {
+        Broken::Stream(match left <= patience {
+            true => "it took longer than the deadline".to_owned(),
+            false => format!("nothing came for {}", duration_text(patience)),
+        })
+    })
+}
+
 /// Sends the request and reads the answer into `text`.
-async fn receive(sending: &Sending<'_>, spec: &Spec, text: &mut String) -> Result<Facts, Broken> {
-    let first_byte = Duration::from_secs(spec.first_byte_seconds);
+async fn receive(sending: &Sending<'_>, spec: &Spec, deadline: Duration, text: &mut String) -> Result<Facts, Broken> {
+    let end = sending.aws.now_system() + deadline;
     let idle = Duration::from_secs(spec.idle_seconds);
-    let no_byte = || Broken::Stream(format!("no answer began within {}", duration_text(first_byte)));
-    let call = send(sending.aws, spec);
-    let answer = timer::within(sending.aws, first_byte, call).await.ok_or_else(no_byte)?;
+    let mut patience = Duration::from_secs(spec.first_byte_seconds);
+    let answer = wait(sending.aws, patience, end, send(sending.aws, spec)).await?;
     let mut answer = answer.map_err(|error| Broken::Call(Box::new(error)))?;
     let request_id = answer.request_id().map(str::to_owned);
     let remote = Remote { request_id: request_id.clone(), status: Some("streaming".to_owned()), ..Remote::default() };
     sending.note(Seen { stage: Stage::Running, remote }).await.map_err(|error| Broken::Ledger(Box::new(error)))?;
 
     let (mut stop_reason, mut usage) = (None, None);
-    let mut patience = first_byte;
     loop {
-        let silent = || Broken::Stream(format!("nothing came for {}", duration_text(patience)));
-        let event = timer::within(sending.aws, patience, answer.stream.recv()).await.ok_or_else(silent)?;
+        let event = wait(sending.aws, patience, end, answer.stream.recv()).await?;
         patience = idle;
         match event {
             Ok(Some(ConverseStreamOutput::ContentBlockDelta(event))) => {

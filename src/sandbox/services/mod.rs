@@ -1,12 +1,19 @@
 //! The registry of simulated services: one row each, nothing dispatched by name anywhere else.
 
+mod bedrock;
+mod bedrock_runtime;
 mod budgets;
+mod cloudtrail;
 mod documents;
 mod ec2;
 pub(crate) mod iam;
 mod keys;
 mod kms;
+mod logs;
 mod s3;
+mod sagemaker;
+mod sagemaker_runtime;
+mod secretsmanager;
 mod sts;
 mod tagging;
 
@@ -94,6 +101,30 @@ pub(crate) const SERVICES: &[Service] = &[
         operations: budgets::OPERATIONS,
     },
     Service {
+        name: "bedrock",
+        arn_name: "bedrock",
+        shelf: "bedrock",
+        scope: Scope::Regional,
+        manners: Manners { throttle: ("ThrottlingException", 429), token_mismatch: "ConflictException", ..JSON },
+        operations: bedrock::OPERATIONS,
+    },
+    Service {
+        name: "bedrock-runtime",
+        arn_name: "bedrock",
+        shelf: "bedrock",
+        scope: Scope::Regional,
+        manners: Manners { throttle: ("ThrottlingException", 429), token_mismatch: "ConflictException", ..JSON },
+        operations: bedrock_runtime::OPERATIONS,
+    },
+    Service {
+        name: "cloudtrail",
+        arn_name: "cloudtrail",
+        shelf: "cloudtrail",
+        scope: Scope::Regional,
+        manners: Manners { validation: "InvalidParameterException", bad_token: "InvalidNextTokenException", ..JSON },
+        operations: cloudtrail::OPERATIONS,
+    },
+    Service {
         name: "ec2",
         arn_name: "ec2",
         shelf: "ec2",
@@ -116,6 +147,14 @@ pub(crate) const SERVICES: &[Service] = &[
         scope: Scope::Regional,
         manners: Manners { bad_token: "InvalidMarkerException", ..JSON },
         operations: kms::OPERATIONS,
+    },
+    Service {
+        name: "logs",
+        arn_name: "logs",
+        shelf: "logs",
+        scope: Scope::Regional,
+        manners: Manners { validation: "InvalidParameterException", bad_token: "InvalidParameterException", ..JSON },
+        operations: logs::OPERATIONS,
     },
     Service {
         name: "resourcegroupstaggingapi",
@@ -142,6 +181,30 @@ pub(crate) const SERVICES: &[Service] = &[
             token_mismatch: "InvalidRequest",
         },
         operations: s3::OPERATIONS,
+    },
+    Service {
+        name: "sagemaker",
+        arn_name: "sagemaker",
+        shelf: "sagemaker",
+        scope: Scope::Regional,
+        manners: JSON,
+        operations: sagemaker::OPERATIONS,
+    },
+    Service {
+        name: "sagemaker-runtime",
+        arn_name: "sagemaker",
+        shelf: "sagemaker",
+        scope: Scope::Regional,
+        manners: Manners { validation: "ValidationError", ..JSON },
+        operations: &[sagemaker_runtime::OPERATIONS],
+    },
+    Service {
+        name: "secretsmanager",
+        arn_name: "secretsmanager",
+        shelf: "secretsmanager",
+        scope: Scope::Regional,
+        manners: Manners { bad_token: "InvalidNextTokenException", ..JSON },
+        operations: secretsmanager::OPERATIONS,
     },
     Service {
         name: "sts",

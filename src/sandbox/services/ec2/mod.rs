@@ -9,12 +9,17 @@ mod endpoint;
 mod endpoint_service;
 mod filter;
 mod flow_log;
+mod image;
+mod instance;
+mod instance_type;
 mod interface;
 mod internet_gateway;
 mod ipv6;
+mod launch_template;
 mod nat_gateway;
 mod network_acl;
 mod permission;
+mod placement;
 mod prefix_list;
 mod route;
 mod route_table;
@@ -32,16 +37,20 @@ use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::tags::{self, TagFault, Tags};
 
 pub(super) const OPERATIONS: &[Operations] = &[
-    account::OPERATIONS,
     address::OPERATIONS,
     endpoint::OPERATIONS,
     endpoint_service::OPERATIONS,
     flow_log::OPERATIONS,
+    image::OPERATIONS,
+    instance::OPERATIONS,
+    instance_type::OPERATIONS,
     interface::OPERATIONS,
     internet_gateway::OPERATIONS,
     ipv6::OPERATIONS,
+    launch_template::OPERATIONS,
     nat_gateway::OPERATIONS,
     network_acl::OPERATIONS,
+    placement::OPERATIONS,
     prefix_list::OPERATIONS,
     route::OPERATIONS,
     route_table::OPERATIONS,
@@ -50,6 +59,7 @@ pub(super) const OPERATIONS: &[Operations] = &[
     subnet::OPERATIONS,
     tagging::OPERATIONS,
     vpc::OPERATIONS,
+    account::OPERATIONS,
 ];
 
 /// The error for an id that names nothing, such as `InvalidVpcID.NotFound`.
