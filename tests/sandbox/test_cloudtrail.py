@@ -201,7 +201,7 @@ def test_tags(trail, made, client, refused):
     found = client("resourcegroupstaggingapi").get_resources(TagFilters=[{"Key": "a"}])
     assert [one["ResourceARN"] for one in found["ResourceTagMappingList"]] == [arn]
     with refused("TagsLimitExceededException"):
-        trail.add_tags(ResourceId=arn, TagsList=[{"Key": f"k{n}", "Value": ""} for n in range(50)])
+        trail.add_tags(ResourceId=arn, TagsList=[{"Key": f"k{n}", "Value": "v"} for n in range(50)])
     with refused("CloudTrailARNInvalidException"):
         trail.list_tags(ResourceIdList=["main"])
     with refused("ResourceNotFoundException"):
@@ -229,8 +229,6 @@ def test_lookup(trail, client, bucket, refused):
     [failed] = [one for one in events(EventName="GetBucketPolicy")]
     assert json.loads(failed["CloudTrailEvent"])["errorCode"] == "NoSuchBucket"
     assert {one["EventName"] for one in events(ResourceName=bucket)} >= {"CreateBucket", "PutBucketPolicy"}
-    with refused("InvalidMaxResultsException"):
-        trail.lookup_events(MaxResults=51)
     with refused("InvalidTimeRangeException"):
         trail.lookup_events(StartTime=2_000_000_000_000 / 1000, EndTime=1)
     with refused("InvalidLookupAttributesException"):

@@ -129,9 +129,10 @@ def test_tags(logs, group, client, account, refused):
     assert logs.list_tags_for_resource(resourceArn=arn)["tags"] == {"b": "2"}
     with refused("TooManyTagsException"):
         logs.tag_resource(resourceArn=arn, tags={f"k{n}": "" for n in range(50)})
-    with refused("InvalidParameterException"):
-        logs.list_tags_for_resource(resourceArn="arn:aws:s3:::bucket")
-    for call in [lambda: logs.list_tags_for_resource(resourceArn=arn + ":*"),
+    for bad in ["arn:aws:s3:::bucket", arn + ":*"]:
+        with refused("InvalidParameterException"):
+            logs.list_tags_for_resource(resourceArn=bad)
+    for call in [lambda: logs.list_tags_for_resource(resourceArn=arn + "x"),
                  lambda: logs.tag_resource(resourceArn=arn + "x", tags={"a": "b"}),
                  lambda: logs.untag_resource(resourceArn=arn + "x", tagKeys=["a"]),
                  lambda: logs.list_tags_log_group(logGroupName="/none"),

@@ -11,5 +11,6 @@ mod reports;
 mod sandbox_sdk;
 mod spec;
 mod state;
+mod state_on_s3;
 mod support;
 mod tidy;

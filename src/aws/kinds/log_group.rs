@@ -27,6 +27,10 @@ use crate::kind::{Actions, Identity, Scope};
 /// The longest name that CloudWatch Logs takes, in characters.
 const NAME_CHARS_MAX: usize = 512;
 
+/// The retentions that CloudWatch Logs has, in days.
+const RETENTIONS: [u64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+
 /// A log group of CloudWatch Logs, with its retention and its key.
 ///
 /// Deleting one deletes its logs. A group that has log streams is deleted only where the loss of data is allowed.
@@ -40,8 +44,7 @@ pub struct Arguments {
     /// Days that log events are kept: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827,
     /// 2192, 2557, 2922, 3288 or 3653. Left out, they are kept for ever.
     #[serde(default)]
-    #[schemars(extend("enum" = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557,
-        2922, 3288, 3653, null]))]
+    #[schemars(range(min = 1, max = 3653))]
     pub retention_days: Option<u32>,
     /// The ARN of the KMS key that encrypts what is written from now on; left out, a key of AWS's own does.
     ///
@@ -130,6 +133,13 @@ impl ResourceKind for LogGroup {
         let mut out = Vec::new();
         if arguments.get("name").and_then(Value::as_str).is_some_and(|name| name.starts_with("aws/")) {
             out.push(Problem::new("name", "names that start with `aws/` are kept for AWS"));
+        }
+        let days = arguments.get("retention_days").and_then(Value::as_u64);
+        if days.is_some_and(|days| !RETENTIONS.contains(&days)) {
+            let list: Vec<String> = RETENTIONS.iter().map(u64::to_string).collect();
+            let mut problem = Problem::new("retention_days", "CloudWatch Logs has no such retention");
+            problem.help = Some(format!("one of {} days", list.join(", ")));
+            out.push(problem);
         }
         let delivery = arguments.get("class").and_then(Value::as_str) == Some("DELIVERY");
         if delivery && arguments.get("retention_days").is_some_and(|days| !days.is_null()) {
@@ -335,6 +345,12 @@ async fn observe(aws: &Aws, group: &Group) -> Observation<LogGroup> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_some_retentions_exist() {
+        assert_eq!(LogGroup::check(&json!({ "retention_days": 30 })), vec![]);
+        assert_eq!(LogGroup::check(&json!({ "retention_days": 31 }))[0].path, "retention_days");
+    }
 
     #[test]
     fn names_share_their_beginning() {

@@ -66,6 +66,10 @@ pub struct Arguments {
     /// New values at set times, made by a Lambda function.
     #[serde(default)]
     pub rotation: Option<Rotation>,
+    /// Whether a change of the rotation also rotates at once.
+    #[serde(default = "yes")]
+    #[schemars(extend("x-local" = true))]
+    pub rotate_immediately: bool,
     /// Who may use the secret besides what IAM policies say. Public access is always refused.
     #[serde(default)]
     pub policy: Option<PolicyDocument>,
@@ -95,10 +99,6 @@ pub struct Rotation {
     pub window_hours: Option<u32>,
     /// The ARN of the Lambda function that rotates.
     pub lambda: String,
-    /// Whether a change of the rotation also rotates at once.
-    #[serde(default = "yes")]
-    #[schemars(extend("x-local" = true))]
-    pub immediately: bool,
 }
 
 /// What AWS sets.
@@ -252,7 +252,7 @@ impl ResourceKind for SecretsmanagerSecret {
                 Some(rotation) => {
                     let call = client.rotate_secret().secret_id(id).rotation_lambda_arn(&rotation.lambda);
                     let token = version_token(cx.owner, after, &cx.before.attributes.version_id);
-                    let call = call.rotation_rules(rotation.rules()).rotate_immediately(rotation.immediately);
+                    let call = call.rotation_rules(rotation.rules()).rotate_immediately(after.rotate_immediately);
                     call.client_request_token(rotation_token(&token)).send().await?;
                 }
                 None => {
@@ -305,7 +305,7 @@ impl Rotation {
         let hours = rules.and_then(|rules| rules.duration.as_deref()?.strip_suffix('h')?.parse().ok());
         // Of a schedule AWS works out the days itself.
         let days = days.filter(|_| schedule.is_none()).and_then(|days| u32::try_from(days).ok());
-        Some(Self { days, schedule, window_hours: hours, lambda, immediately: yes() })
+        Some(Self { days, schedule, window_hours: hours, lambda })
     }
 }
 
@@ -409,6 +409,7 @@ async fn read_one(aws: &Aws, id: &PhysicalId, fields: &Fields) -> Observation<Se
         value: None,
         value_version: one(),
         rotation,
+        rotate_immediately: yes(),
         policy: None,
         recovery_window_days: thirty(),
         tags: user,

@@ -66,10 +66,8 @@ fn without_context(statements: &[Value]) -> Vec<Value> {
                 keys.retain(|key, _| !key.to_ascii_lowercase().starts_with("kms:encryptioncontext"));
             }
         }
-        if statement["Condition"].is_null() {
-            if let Some(members) = statement.as_object_mut() {
-                members.shift_remove("Condition");
-            }
+        if let Some(members) = statement.as_object_mut().filter(|it| it.get("Condition").is_some_and(Value::is_null)) {
+            members.shift_remove("Condition");
         }
     }
     out

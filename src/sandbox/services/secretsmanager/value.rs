@@ -221,7 +221,7 @@ fn update_secret_version_stage(call: &mut Call<'_>, input: &Value) -> Answer {
         )));
     }
     match to {
-        Some(to) => move_stage(&mut secret, &stage, &to.to_owned()),
+        Some(to) => move_stage(&mut secret, &stage, to),
         None if stage == CURRENT => {
             return Err(invalid(
                 "You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed.",
