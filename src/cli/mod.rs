@@ -17,6 +17,7 @@ mod output;
 mod plan;
 mod plan_text;
 mod sandbox;
+mod schema;
 mod show;
 mod state;
 mod validate;
@@ -97,6 +98,8 @@ enum Command {
     Import(import::Import),
     /// Runs jobs on the environment: models of Bedrock, training on SageMaker.
     Job(job::JobArgs),
+    /// Prints the JSON Schema of a spec, for editors.
+    Schema(schema::Schema),
     /// Draws what refers to what.
     Graph(graph::Graph),
     /// Explains an error code.
@@ -145,6 +148,7 @@ async fn run(command: Command, context: &Context) -> Exit {
         Command::State(args) => state::run(&args, context).await,
         Command::Import(args) => import::run(&args, context).await,
         Command::Job(args) => job::run(&args, context).await,
+        Command::Schema(args) => schema::run(&args, context),
         Command::Graph(args) => graph::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Sandbox(args) => sandbox::run(&args, context).await,

@@ -219,9 +219,6 @@ fn files_are_short_or_say_why_not() {
     assert_eq!(needless, Vec::<String>::new(), "these are short enough now: take them out of LONG_FILES");
 }
 
-/// Families of codes whose pages are still being written.
-const LATER: &[&str] = &["SPEC"];
-
 /// Returns the codes of diagnostics that the sources name, with the places.
 fn codes_in_use() -> BTreeMap<String, Vec<String>> {
     // Names of algorithms have the same form.
@@ -244,7 +241,7 @@ fn every_code_has_its_page_and_every_page_its_code() {
     let (codes, pages) = (codes_in_use(), docs::error_pages());
     let mut problems = Vec::new();
     for (code, places) in &codes {
-        if !pages.contains_key(code.as_str()) && !LATER.iter().any(|family| code.starts_with(family)) {
+        if !pages.contains_key(code.as_str()) {
             problems.push(format!("{code} has no page docs/errors/{code}.md ({})", places.join(", ")));
         }
     }

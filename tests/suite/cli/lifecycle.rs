@@ -406,6 +406,8 @@ fn init_writes_a_spec_that_is_valid() {
     ! next: `opora validate -f opora.yaml`, then `opora plan -f opora.yaml`
     exit 0
     ");
+    let validated = terminal.run("validate");
+    assert_eq!(validated.code, Some(0), "{validated}");
     assert_snapshot!(terminal.run("init"), @"
     ! error[CLI005]: nothing is written over a file
     !   `opora.yaml` is there already
@@ -440,6 +442,14 @@ fn explain_has_codes_and_kinds() {
     !   help: `opora explain` lists them all
     exit 1
     ");
+}
+
+#[test]
+fn schema_is_json_schema() {
+    let terminal = Terminal::empty();
+    let schema = terminal.run("schema").json();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert!(schema.to_string().contains("kms_key"));
 }
 
 #[test]
