@@ -27,6 +27,7 @@ mod call_log;
 mod clock;
 mod codec;
 mod conditions;
+mod delivery;
 mod dispatch;
 mod error;
 mod iam_eval;

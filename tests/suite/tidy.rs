@@ -16,7 +16,6 @@ const LINES_MAX: usize = 600;
 
 /// Files that are longer, each with its reason.
 const LONG_FILES: &[(&str, &str)] = &[
-    ("src/jobs/engines/sagemaker_training.rs", "one engine; its request and its record are read side by side"),
     ("src/spec/expand.rs", "one evaluation order; its parts share the scope they fill"),
     ("tests/suite/spec/diagnostics.rs", "a list of drawn diagnostics"),
 ];
