@@ -64,10 +64,11 @@ mod tests {
 
     use super::*;
 
-    const SOURCES: [&str; 9] = [
+    const SOURCES: [&str; 10] = [
         include_str!("mod.rs"),
         include_str!("document.rs"),
-        include_str!("expand.rs"),
+        include_str!("expand/expression.rs"),
+        include_str!("expand/mod.rs"),
         include_str!("modules.rs"),
         include_str!("networks.rs"),
         include_str!("resolve.rs"),

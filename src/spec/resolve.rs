@@ -320,8 +320,8 @@ impl<'r> Resolver<'r> {
     fn block_target(&self, place: &Place<'_>, chain: &Chain, whole: bool) -> Result<Item, Wrong> {
         let root = &chain.steps[0];
         let blocks = &place.unit.blocks;
-        let kind_in_use = blocks.keys().any(|(kind, _)| *kind == root.name);
-        if !kind_in_use && self.kinds.get(&root.name).is_none() {
+        let is_kind = self.kinds.get(&root.name).is_some() || blocks.keys().any(|(kind, _)| *kind == root.name);
+        if !is_kind {
             return Err(self.undefined(place, root));
         }
         let Some(name) = chain.steps.get(1) else {

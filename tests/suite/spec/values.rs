@@ -133,3 +133,19 @@ fn inputs_and_texts_change_the_digest() {
     assert_ne!(plain.digest, given.digest);
     assert_eq!(given.resources.keys().map(ToString::to_string).collect::<Vec<_>>(), ["vpc.v[\"x\"]", "vpc.v[\"y\"]"]);
 }
+
+#[test]
+fn a_computed_key_depends_on_what_it_picks() {
+    let loaded = load_body(
+        "inputs: { z: { type: list, default: [a, b] } }\nresources:\n  vpc: { v: { for_each: $(inputs.z), cidr: 10.0.0.0/16 } }\n  kms_key:\n    k: { for_each: $(inputs.z), description: \"$(vpc.v[each.key].id)\" }\n    u: { for_each: $(inputs.z), description: \"$(vpc.v[each.key].id | upper)\" }\n",
+    );
+    assert_eq!(drawn(&loaded), "");
+    let environment = loaded.environment.unwrap();
+    for name in ["k", "u"] {
+        let key = &environment.resources[&format!("kms_key.{name}[\"b\"]").parse().unwrap()];
+        assert_eq!(key.references.iter().map(ToString::to_string).collect::<Vec<_>>(), ["vpc.v[\"b\"]"]);
+        let known = |reference: &str| (reference == "vpc.v[\"b\"].id").then(|| json!("vpc-b"));
+        let expected = if name == "k" { "vpc-b" } else { "VPC-B" };
+        assert_eq!(key.resolve(&known).unwrap()["description"], expected);
+    }
+}
