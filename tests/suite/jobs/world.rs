@@ -215,6 +215,10 @@ impl World {
             .record("s3_bucket", "datasets", BUCKET, encryption, json!({ "arn": format!("arn:aws:s3:::{BUCKET}") }))
             .await;
         let role = format!("arn:aws:iam::{ACCOUNT}:role/trainer");
+        let trust = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": "sts:AssumeRole",
+            "Principal": { "Service": "sagemaker.amazonaws.com" } }] });
+        let create = aws.iam().create_role().role_name("trainer").assume_role_policy_document(trust.to_string());
+        create.send().await.unwrap();
         world.record("iam_role", "trainer", "trainer", json!({ "name": "trainer" }), json!({ "arn": role })).await;
         world
     }
