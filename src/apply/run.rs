@@ -110,15 +110,7 @@ fn differences(before: &Seen, now: &Seen) -> Vec<String> {
 /// # Errors
 /// Returns the log's error: without the log nothing is begun, and what is in flight is not waited for.
 pub async fn run(session: &Session<'_>, plan: &Plan, known: KnownResources) -> Result<Report, StateError> {
-    let mut run = Run {
-        session,
-        plan,
-        known,
-        waiting: plan.steps.iter().map(|step| (step.number, step)).collect(),
-        done: BTreeSet::new(),
-        failed: BTreeMap::new(),
-        report: Report::default(),
-    };
+    let mut run = Run::new(session, plan, known);
     run.all().await?;
     Ok(run.report)
 }
@@ -127,14 +119,34 @@ struct Run<'a> {
     session: &'a Session<'a>,
     plan: &'a Plan,
     known: KnownResources,
-    waiting: BTreeMap<u32, &'a Step>,
-    done: BTreeSet<u32>,
-    /// Failed and skipped steps, with the address of the failure that is to blame.
-    failed: BTreeMap<u32, Option<Address>>,
+    /// Steps that were not begun, each with how many of the steps that it needs are still to be done.
+    waiting: BTreeMap<u32, (&'a Step, usize)>,
+    /// Of those, the ones that need nothing more.
+    ready: BTreeSet<u32>,
+    /// What waits for each step.
+    followers: BTreeMap<u32, Vec<u32>>,
     report: Report,
 }
 
 impl<'a> Run<'a> {
+    fn new(session: &'a Session<'a>, plan: &'a Plan, known: KnownResources) -> Self {
+        let mut followers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for step in &plan.steps {
+            for needed in &step.after {
+                followers.entry(*needed).or_default().push(step.number);
+            }
+        }
+        Self {
+            session,
+            plan,
+            known,
+            waiting: plan.steps.iter().map(|step| (step.number, (step, step.after.len()))).collect(),
+            ready: plan.steps.iter().filter(|step| step.after.is_empty()).map(|step| step.number).collect(),
+            followers,
+            report: Report::default(),
+        }
+    }
+
     async fn all(&mut self) -> Result<(), StateError> {
         let mut flying: FuturesUnordered<BoxFuture<'a, (&'a Step, Result<Outcome, StateError>)>> =
             FuturesUnordered::new();
@@ -143,7 +155,7 @@ impl<'a> Run<'a> {
                 self.report.interrupted = !self.waiting.is_empty();
                 self.skip_all();
             }
-            for step in self.ready() {
+            for step in self.take_ready() {
                 self.session.emit(Event::Started { step: step.number, kind: step.kind, address: step.address.clone() });
                 let (session, known) = (self.session, self.known_for(step));
                 let bound = self.plan.bound.get(&step.address);
@@ -154,26 +166,34 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes the steps whose needs are all done, and skips those of which one failed.
-    fn ready(&mut self) -> Vec<&'a Step> {
-        loop {
-            let blocked = self.waiting.values().find_map(|step| {
-                let blame = step.after.iter().find_map(|needed| self.failed.get(needed))?;
-                Some((*step, blame.clone()))
-            });
-            let Some((step, because)) = blocked else { break };
-            self.skip(step, because);
+    /// Takes the steps whose needs are all done.
+    fn take_ready(&mut self) -> Vec<&'a Step> {
+        let ready = std::mem::take(&mut self.ready);
+        ready.iter().filter_map(|number| self.waiting.remove(number)).map(|(step, _)| step).collect()
+    }
+
+    /// Lets go on what waited for a step that is done.
+    fn release(&mut self, done: u32) {
+        for follower in self.followers.get(&done).into_iter().flatten() {
+            if let Some((_, needs)) = self.waiting.get_mut(follower) {
+                *needs -= 1;
+                if *needs == 0 {
+                    self.ready.insert(*follower);
+                }
+            }
         }
-        let ready: Vec<&Step> = self
-            .waiting
-            .values()
-            .filter(|step| step.after.iter().all(|needed| self.done.contains(needed)))
-            .copied()
-            .collect();
-        for step in &ready {
-            self.waiting.remove(&step.number);
+    }
+
+    /// Skips everything that needs a failed step, however indirectly.
+    fn skip_followers(&mut self, failed: u32, because: &Address) {
+        let mut open = vec![failed];
+        while let Some(number) = open.pop() {
+            for follower in self.followers.get(&number).cloned().unwrap_or_default() {
+                if self.skip(follower, Some(because.clone())) {
+                    open.push(follower);
+                }
+            }
         }
-        ready
     }
 
     /// Returns what is known of the resources that a step refers to, and of its own.
@@ -192,7 +212,7 @@ impl<'a> Run<'a> {
                 if let Some((_, Known { arguments, attributes })) = resource {
                     self.known.0.insert(step.address.clone(), Known { arguments, attributes });
                 }
-                self.done.insert(step.number);
+                self.release(step.number);
                 self.report.done.push((step.number, step.address.clone(), step.kind));
                 self.session.emit(Event::Done {
                     step: step.number,
@@ -204,22 +224,24 @@ impl<'a> Run<'a> {
             Outcome::Failed(error) => {
                 let message = error.to_string();
                 self.session.emit(Event::Failed { step: step.number, address: step.address.clone(), message });
-                self.failed.insert(step.number, Some(step.address.clone()));
+                self.skip_followers(step.number, &step.address);
                 self.report.failed.push(StepFailure { step: step.number, address: step.address.clone(), error });
             }
         }
     }
 
-    fn skip(&mut self, step: &'a Step, because: Option<Address>) {
-        self.waiting.remove(&step.number);
-        self.failed.insert(step.number, because.clone());
-        self.session.emit(Event::Skipped { step: step.number, address: step.address.clone() });
-        self.report.skipped.push(Skipped { step: step.number, address: step.address.clone(), because });
+    /// Skips a step that was not begun; tells whether it was one.
+    fn skip(&mut self, number: u32, because: Option<Address>) -> bool {
+        let Some((step, _)) = self.waiting.remove(&number) else { return false };
+        self.ready.remove(&number);
+        self.session.emit(Event::Skipped { step: number, address: step.address.clone() });
+        self.report.skipped.push(Skipped { step: number, address: step.address.clone(), because });
+        true
     }
 
     fn skip_all(&mut self) {
-        while let Some((_, step)) = self.waiting.first_key_value() {
-            self.skip(step, None);
+        while let Some((&number, _)) = self.waiting.first_key_value() {
+            self.skip(number, None);
         }
     }
 }

@@ -193,6 +193,10 @@ async fn update(session: &Session<'_>, step: &Step, bound: Option<&BoundTo>, kno
     let token = client_token(session.scope, &step.address, step.generation);
     let intent = intent(session, step, state::Action::Update, token.clone(), Value::Null);
     session.log.append(vec![intent]).await?;
+    if step.unfinished {
+        // The run that made it may have ended before it was ready.
+        kind.ready(session.aws, &id).await?;
+    }
     change(session, kind, step, &owner, &token, &id, &arguments, Changes(paths)).await?;
     let seen = settled(session, kind, step, &id, &arguments).await?;
     record(session, step, &id, &arguments, &seen).await

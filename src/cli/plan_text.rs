@@ -115,6 +115,7 @@ fn reason_text(reason: &Reason, action: Action) -> Option<String> {
         Reason::Triggered { by } => format!("{by} changes"),
         Reason::NotInSpec => "no longer in the spec".to_owned(),
         Reason::Unfinished => "an earlier run did not finish it".to_owned(),
+        Reason::Broken { path, value } => format!("its {path} is `{value}`, which it does not leave"),
         Reason::Deposed => "replaced earlier, waits for its deletion".to_owned(),
         Reason::Destroy => return None,
     })

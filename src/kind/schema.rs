@@ -3,7 +3,8 @@
 //! Made from the kind's Rust types by schemars. Extension keys carry what JSON Schema has no word for:
 //! `x-change` (`update`, the default, or `replace`), `x-set` (an array whose order means nothing) and
 //! `x-policy` (an IAM policy document, compared by meaning); `x-local` marks arguments that AWS does not give
-//! back, `x-volatile` attributes that an update in place may change. Extensions stand on the property itself.
+//! back, `x-volatile` attributes that an update in place may change, `x-broken` the values of an attribute that
+//! tell of a state which the resource does not leave. Extensions stand on the property itself.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -106,6 +107,15 @@ impl SchemaNode {
     /// Tells whether an update in place may change the top-level attribute of `path`.
     pub fn is_volatile(&self, path: &str) -> bool {
         self.top_flag(path, "x-volatile")
+    }
+
+    /// Returns the first attribute whose value tells that the resource is beyond repair: its name and value.
+    pub fn broken<'a>(&'a self, attributes: &'a Value) -> Option<(&'a str, &'a str)> {
+        self.properties().find_map(|(name, node)| {
+            let values = node.get("x-broken")?.as_array()?;
+            let value = attributes.get(name).filter(|value| values.contains(value))?;
+            Some((name.as_str(), value.as_str()?))
+        })
     }
 
     fn top_flag(&self, path: &str, flag: &str) -> bool {

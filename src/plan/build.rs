@@ -214,6 +214,8 @@ impl<'a> Planner<'a> {
             .map(|change| Reason::CannotUpdate { path: change.path.clone() })
             .collect();
         reasons.extend(self.triggers(wanted));
+        let broken = schema.attributes.broken(&seen.attributes);
+        reasons.extend(broken.map(|(path, value)| Reason::Broken { path: path.to_owned(), value: value.to_owned() }));
         let action = if !reasons.is_empty() {
             Action::Replace
         } else if comparison.changes.is_empty() && prior.complete {
@@ -237,6 +239,7 @@ impl<'a> Planner<'a> {
         let create_before_destroy = self.create_before_destroy.contains(address);
         let decision = Decision {
             action,
+            unfinished: action == Action::Update && !prior.complete,
             record,
             resource: wanted.kind.clone(),
             id: Some(prior.id.clone()),
@@ -309,13 +312,14 @@ impl<'a> Planner<'a> {
                 || changed.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
         let changes = |trigger: &&Trigger| {
-            self.decisions.iter().any(|(changed, decision)| {
-                (*changed == trigger.address || changed.without_key() == trigger.address)
-                    && match decision.action {
-                        Action::Create | Action::Replace => true,
-                        Action::Update => decision.paths.iter().any(|path| below(path, &trigger.path)),
-                        Action::Delete | Action::Forget | Action::NoOp => false,
-                    }
+            // An address without a key comes right before those with one.
+            let named = self.decisions.range(&trigger.address..);
+            named.take_while(|(changed, _)| matches_pattern(changed, &trigger.address)).any(|(_, decision)| {
+                match decision.action {
+                    Action::Create | Action::Replace => true,
+                    Action::Update => decision.paths.iter().any(|path| below(path, &trigger.path)),
+                    Action::Delete | Action::Forget | Action::NoOp => false,
+                }
             })
         };
         let triggers = wanted.lifecycle.replace_triggered_by.iter().filter(changes);
@@ -349,6 +353,7 @@ impl<'a> Planner<'a> {
         });
         let decision = Decision {
             action: Action::Create,
+            unfinished: false,
             record: false,
             resource: wanted.kind.clone(),
             id: None,
@@ -486,9 +491,7 @@ fn select(input: &Input<'_>) -> Result<Option<BTreeSet<Address>>, Vec<Diagnostic
     }
     let all: BTreeSet<&Address> = input.wanted.keys().chain(input.prior.keys()).collect();
     let matching = |pattern: &Address| -> BTreeSet<Address> {
-        let fits =
-            |address: &&&Address| **address == pattern || (pattern.key.is_none() && address.without_key() == *pattern);
-        all.iter().filter(fits).map(|address| (*address).clone()).collect()
+        all.iter().filter(|address| matches_pattern(address, pattern)).map(|address| (*address).clone()).collect()
     };
     let mut problems = Vec::new();
     for pattern in selection.target.iter().chain(&selection.exclude) {
@@ -508,33 +511,30 @@ fn select(input: &Input<'_>) -> Result<Option<BTreeSet<Address>>, Vec<Diagnostic
         let prior = input.prior.get(address).map(|prior| &prior.references);
         wanted.into_iter().chain(prior).flatten().cloned().collect()
     };
+    let mut used_by: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
+    for user in &all {
+        for used in references(user) {
+            used_by.entry(used).or_default().insert((*user).clone());
+        }
+    }
+    let users = |address: &Address| used_by.get(address).cloned().unwrap_or_default();
     let mut selected: BTreeSet<Address> = if selection.target.is_empty() {
         all.iter().map(|address| (*address).clone()).collect()
     } else {
         let targets = selection.target.iter().flat_map(&matching).collect();
         // A delete needs what refers to it gone; everything else needs what it refers to.
-        if input.destroy {
-            closure(targets, |address| users(&all, &references, address))
-        } else {
-            closure(targets, references)
-        }
+        if input.destroy { closure(targets, users) } else { closure(targets, references) }
     };
     let excluded: BTreeSet<Address> = selection.exclude.iter().flat_map(&matching).collect();
-    let excluded = if input.destroy {
-        closure(excluded, references)
-    } else {
-        closure(excluded, |address| users(&all, &references, address))
-    };
+    let excluded = if input.destroy { closure(excluded, references) } else { closure(excluded, users) };
     selected.retain(|address| !excluded.contains(address));
     Ok(Some(selected))
 }
 
-fn users(
-    all: &BTreeSet<&Address>,
-    references: &impl Fn(&Address) -> BTreeSet<Address>,
-    address: &Address,
-) -> BTreeSet<Address> {
-    all.iter().filter(|user| references(user).contains(address)).map(|user| (*user).clone()).collect()
+/// Tells whether an address is the one that a user named; without a key, all instances are meant.
+fn matches_pattern(address: &Address, pattern: &Address) -> bool {
+    let same = |a: &Address, b: &Address| a.module == b.module && a.kind == b.kind && a.name == b.name;
+    same(address, pattern) && (pattern.key.is_none() || address.key == pattern.key)
 }
 
 fn closure(start: BTreeSet<Address>, next: impl Fn(&Address) -> BTreeSet<Address>) -> BTreeSet<Address> {

@@ -54,6 +54,8 @@ pub enum Reason {
     NotInSpec,
     /// An earlier run made it and did not finish it.
     Unfinished,
+    /// It ended in a state that it does not leave.
+    Broken { path: String, value: String },
     /// It waits for its deletion since its replacement was made.
     Deposed,
     /// All is destroyed.
@@ -114,6 +116,9 @@ pub struct Step {
     /// For a create whose predecessor is deleted later.
     #[serde(default)]
     pub deposes: bool,
+    /// For an update of what an earlier run made and perhaps did not wait for.
+    #[serde(default)]
+    pub unfinished: bool,
 }
 
 /// All that is to be done, bound to what was observed.

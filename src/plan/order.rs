@@ -17,6 +17,8 @@ use crate::spec::{Deferred, Lifecycle};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Decision {
     pub action: Action,
+    /// Whether it is an update of what an earlier run made and did not finish.
+    pub unfinished: bool,
     /// Whether only the record has to be renewed.
     pub record: bool,
     pub resource: String,
@@ -39,6 +41,7 @@ impl Decision {
     pub(super) fn removal(action: Action, prior: &Prior) -> Self {
         Self {
             action,
+            unfinished: false,
             record: false,
             resource: prior.kind.clone(),
             id: Some(prior.id.clone()),
@@ -93,13 +96,15 @@ pub(super) fn steps(
             needs.insert(Node::Make(address.clone()), needed.map(|needed| Node::Make(needed.clone())).collect());
         }
     }
+    let held_by = users(decisions, |decision| &decision.prior_references);
+    let users_of = |address: &Address| held_by.get(address).into_iter().flatten().copied();
     for (address, decision) in decisions {
         if decision.removes().is_none() {
             continue;
         }
         let Some(id) = &decision.id else { continue };
         let node = Node::Remove(address.clone(), id.clone());
-        let mut before = letting_go(address, decision, decisions);
+        let mut before = letting_go(decision, users_of(address), decisions);
         if decision.action == Action::Replace {
             if decision.create_before_destroy {
                 before.insert(Node::Make(address.clone()));
@@ -109,13 +114,11 @@ pub(super) fn steps(
         }
         needs.insert(node, before);
     }
+    let wanted_by = users(decisions, |decision| &decision.references);
     for (address, prior) in deposed {
         for (id, _) in &prior.deposed {
-            let before: BTreeSet<Node> = needs
-                .keys()
-                .filter(|node| matches!(node, Node::Make(made) if refers(made, address, decisions)))
-                .cloned()
-                .collect();
+            let made = wanted_by.get(address).into_iter().flatten().map(|user| Node::Make((*user).clone()));
+            let before = made.filter(|node| needs.contains_key(node)).collect();
             needs.insert(Node::Remove(address.clone(), id.clone()), before);
         }
     }
@@ -128,14 +131,29 @@ pub(super) fn steps(
     Ok(order.iter().map(step).collect())
 }
 
-fn refers(user: &Address, to: &Address, decisions: &BTreeMap<Address, Decision>) -> bool {
-    decisions.get(user).is_some_and(|decision| decision.references.contains(to))
+/// Turns references around: each address with those that refer to it.
+fn users<'a>(
+    decisions: &'a BTreeMap<Address, Decision>,
+    references: impl Fn(&'a Decision) -> &'a BTreeSet<Address>,
+) -> BTreeMap<&'a Address, Vec<&'a Address>> {
+    let mut out: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
+    for (user, decision) in decisions {
+        for used in references(decision) {
+            out.entry(used).or_default().push(user);
+        }
+    }
+    out
 }
 
-/// Everything that refers to an address in AWS today and has a step by which it lets go.
-fn letting_go(address: &Address, decision: &Decision, decisions: &BTreeMap<Address, Decision>) -> BTreeSet<Node> {
+/// Of everything that refers to a resource in AWS today, the steps by which it lets go.
+fn letting_go<'a>(
+    decision: &Decision,
+    users: impl Iterator<Item = &'a Address>,
+    decisions: &BTreeMap<Address, Decision>,
+) -> BTreeSet<Node> {
     let mut out = BTreeSet::new();
-    for (user, other) in decisions.iter().filter(|(_, other)| other.prior_references.contains(address)) {
+    for user in users {
+        let other = &decisions[user];
         match (other.removes(), &other.id) {
             (Some(_), Some(id)) => {
                 out.insert(Node::Remove(user.clone(), id.clone()));
@@ -175,6 +193,7 @@ fn make_step(
                 lifecycle: decision.lifecycle.clone(),
                 after,
                 deposes: decision.action == Action::Replace && decision.create_before_destroy,
+                unfinished: decision.unfinished,
             }
         }
         Node::Remove(address, id) => {
@@ -203,6 +222,7 @@ fn make_step(
                 lifecycle: decision.map(|d| d.prior_lifecycle.clone()).unwrap_or_default(),
                 after,
                 deposes: false,
+                unfinished: false,
             }
         }
     }

@@ -158,6 +158,11 @@ impl Call<'_> {
         self.world.conditions.capacity.get(name).copied()
     }
 
+    /// Returns the id of the organization that the caller's account manages, where it does.
+    pub(crate) fn organization(&self) -> Option<&str> {
+        self.world.conditions.organization.as_deref()
+    }
+
     /// Returns another service's collection of the same caller, without what has not propagated yet.
     pub(crate) fn elsewhere_list(&self, service: &str, collection: &str) -> Vec<(String, Value)> {
         let Some(found) = super::services::service(service) else { return Vec::new() };

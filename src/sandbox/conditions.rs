@@ -19,6 +19,8 @@ pub struct Conditions {
     pub propagation: BTreeMap<String, f64>,
     /// The most instances at a time in each zone, by `type` or `type@zone`; others have no bound.
     pub capacity: BTreeMap<String, u64>,
+    /// The organization (`o-…`) whose management account every account is; none if absent.
+    pub organization: Option<String>,
     /// Faults, the first that applies is taken.
     pub faults: Vec<Fault>,
 }

@@ -97,6 +97,23 @@ def test_key_and_logs_are_tested(trail, made, client, account, refused):
         trail.update_trail(Name="main", CloudWatchLogsLogGroupArn=group.replace("/trail", "/none"), CloudWatchLogsRoleArn=role)
 
 
+def test_organization(trail, made, s3, bucket, account, server, refused):
+    server.admin("faults", {"organization": "o-example0001"})
+    try:
+        with refused("InsufficientS3BucketPolicyException"):
+            trail.update_trail(Name="main", IsOrganizationTrail=True)
+        policy = json.loads(bucket_policy(bucket, account, ""))
+        policy["Statement"].append({"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"},
+                                    "Action": "s3:PutObject",
+                                    "Resource": f"arn:aws:s3:::{bucket}/AWSLogs/o-example0001/*"})
+        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+        assert trail.update_trail(Name="main", IsOrganizationTrail=True)["IsOrganizationTrail"] is True
+        assert trail.get_trail(Name="main")["Trail"]["IsOrganizationTrail"] is True
+        assert trail.update_trail(Name="main", IsOrganizationTrail=False)["IsOrganizationTrail"] is False
+    finally:
+        server.admin("faults", {})
+
+
 def test_update_and_delete(trail, made, refused):
     changed = trail.update_trail(Name="main", IsMultiRegionTrail=False, IncludeGlobalServiceEvents=False,
                                  EnableLogFileValidation=False, SnsTopicName="topic")

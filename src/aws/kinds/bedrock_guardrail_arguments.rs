@@ -196,8 +196,10 @@ pub struct Attributes {
     /// The guardrail's ARN.
     pub arn: String,
     /// The newest numbered version, or `DRAFT` where there is none.
+    #[schemars(extend("x-volatile" = true))]
     pub version: String,
     /// `CREATING`, `READY`, `FAILED`, …
+    #[schemars(extend("x-volatile" = true))]
     pub status: String,
 }
 

@@ -100,8 +100,10 @@ pub struct Attributes {
     /// The flow log's id (`fl-…`).
     pub id: String,
     /// Whether records arrive: `SUCCESS`, or `FAILED` with the reason in `delivery_error`.
+    #[schemars(extend("x-volatile" = true))]
     pub delivery: Option<String>,
     /// Why records do not arrive.
+    #[schemars(extend("x-volatile" = true))]
     pub delivery_error: Option<String>,
 }
 

@@ -69,6 +69,7 @@ pub struct Attributes {
     /// The policy's name.
     pub name: String,
     /// The version in force, such as `v3`.
+    #[schemars(extend("x-volatile" = true))]
     pub version: String,
 }
 

@@ -88,6 +88,7 @@ pub struct Attributes {
     /// The key's id.
     pub key_id: String,
     /// `Enabled`, `Disabled`, `PendingImport`, …
+    #[schemars(extend("x-volatile" = true))]
     pub state: String,
 }
 

@@ -238,8 +238,10 @@ pub struct Attributes {
     /// The template's name.
     pub name: String,
     /// The version that launches take unless they name one.
+    #[schemars(extend("x-volatile" = true))]
     pub default_version: i64,
     /// The newest version.
+    #[schemars(extend("x-volatile" = true))]
     pub latest_version: i64,
 }
 

@@ -68,6 +68,9 @@ pub struct Attributes {
     pub network_interface: String,
     /// The VPC's id.
     pub vpc: String,
+    /// `pending`, `available` or `failed`; one that failed is replaced.
+    #[schemars(extend("x-volatile" = true, "x-broken" = ["failed"]))]
+    pub state: String,
 }
 
 /// See the module's header.
@@ -183,7 +186,7 @@ async fn list(aws: &Aws, filters: Vec<Filter>) -> Result<Vec<SdkGateway>, AwsErr
 }
 
 fn lives(gateway: &SdkGateway) -> bool {
-    matches!(gateway.state, Some(NatGatewayState::Available | NatGatewayState::Pending))
+    !matches!(gateway.state, Some(NatGatewayState::Deleting | NatGatewayState::Deleted))
 }
 
 fn failed(gateway: SdkGateway) -> AwsError {
@@ -228,6 +231,7 @@ fn observe(gateway: SdkGateway) -> (PhysicalId, Observed<NatGateway>) {
         public_ip: first.as_ref().and_then(|address| address.public_ip.clone()),
         network_interface: first.and_then(|address| address.network_interface_id).unwrap_or_default(),
         vpc: gateway.vpc_id.unwrap_or_default(),
+        state: gateway.state.as_ref().map(|state| state.as_str().to_owned()).unwrap_or_default(),
     };
     (id.into(), Observed::new(arguments, attributes, owner))
 }

@@ -85,6 +85,7 @@ pub struct Attributes {
     /// The group's name, by which instances and templates refer to it.
     pub name: String,
     /// `pending`, `available`, `deleting`, …
+    #[schemars(extend("x-volatile" = true))]
     pub state: String,
 }
 

@@ -108,7 +108,8 @@ pub struct Attributes {
     pub arn: String,
     /// The endpoint's name, by which it is invoked.
     pub name: String,
-    /// `Creating`, `InService`, `Updating`, `Failed`, …
+    /// `Creating`, `InService`, `Updating`, `Failed`, …; one that failed is replaced.
+    #[schemars(extend("x-volatile" = true, "x-broken" = ["Failed", "UpdateRollbackFailed"]))]
     pub status: String,
 }
 

@@ -80,6 +80,7 @@ pub struct Attributes {
     /// The VPC's ARN.
     pub arn: String,
     /// The IPv6 range, where it has one.
+    #[schemars(extend("x-volatile" = true))]
     pub ipv6_cidr: Option<String>,
     /// The security group of whatever names none.
     pub default_security_group: String,

@@ -96,11 +96,16 @@ pub struct Attributes {
     /// The service's full name.
     pub service_name: String,
     /// The DNS names of an interface endpoint.
+    #[schemars(extend("x-volatile" = true))]
     pub dns_names: Vec<String>,
     /// The network interfaces of an interface endpoint.
+    #[schemars(extend("x-volatile" = true))]
     pub network_interfaces: Vec<String>,
     /// The prefix list of a gateway endpoint, for security group rules.
     pub prefix_list: Option<String>,
+    /// `pending`, `available`, `pendingacceptance`, `failed`, …; one that failed or was rejected is replaced.
+    #[schemars(extend("x-volatile" = true, "x-broken" = ["failed", "rejected", "expired"]))]
+    pub state: String,
 }
 
 /// See the module's header.
@@ -233,8 +238,11 @@ fn lives(endpoint: &SdkEndpoint) -> bool {
     !GONE.contains(&state(endpoint).as_str())
 }
 
+/// States of an endpoint that is no more.
+const GONE: [&str; 2] = ["deleting", "deleted"];
+
 /// States that an endpoint does not come back from.
-const GONE: [&str; 5] = ["deleting", "deleted", "failed", "rejected", "expired"];
+const BROKEN: [&str; 3] = ["failed", "rejected", "expired"];
 
 /// Returns the state in small letters; the API writes states now with a capital and now without.
 fn state(endpoint: &SdkEndpoint) -> String {
@@ -249,7 +257,7 @@ async fn until_available(aws: &Aws, id: &PhysicalId) -> Result<(), AwsError> {
         match state.as_str() {
             // The owner of a partner's service may take days to accept.
             "available" | "pendingacceptance" => Ok(Poll::Ready(())),
-            gone if GONE.contains(&gone) => Err(failed(endpoint, gone)),
+            lost if GONE.contains(&lost) || BROKEN.contains(&lost) => Err(failed(endpoint, lost)),
             _ => Ok(Poll::Pending(state)),
         }
     })
@@ -330,6 +338,7 @@ async fn prefix_lists(aws: &Aws, endpoints: &[SdkEndpoint]) -> Result<BTreeMap<S
 }
 
 fn observe(aws: &Aws, endpoint: SdkEndpoint, lists: &BTreeMap<String, String>) -> (PhysicalId, Observed<VpcEndpoint>) {
+    let state = state(&endpoint);
     let (tags, owner) = ec2::split_tags(endpoint.tags);
     let id = endpoint.vpc_endpoint_id.unwrap_or_default();
     let service_name = endpoint.service_name.unwrap_or_default();
@@ -359,6 +368,7 @@ fn observe(aws: &Aws, endpoint: SdkEndpoint, lists: &BTreeMap<String, String>) -
     };
     let names = endpoint.dns_entries.unwrap_or_default();
     let attributes = Attributes {
+        state,
         arn: ec2::arn(aws, endpoint.owner_id.as_deref(), &format!("vpc-endpoint/{id}")),
         id: id.clone(),
         dns_names: names.into_iter().filter_map(|entry| entry.dns_name).collect(),

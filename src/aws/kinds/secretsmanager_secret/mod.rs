@@ -109,8 +109,10 @@ pub struct Attributes {
     /// The name.
     pub name: String,
     /// The id of the version that readers get; empty while there is no value.
+    #[schemars(extend("x-volatile" = true))]
     pub version_id: String,
     /// The id of the version before that; empty where there is none.
+    #[schemars(extend("x-volatile" = true))]
     pub previous_version_id: String,
 }
 

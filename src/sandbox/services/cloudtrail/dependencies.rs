@@ -20,7 +20,15 @@ fn statements(document: &str) -> Vec<Value> {
 }
 
 /// Checks that the bucket exists and that its policy lets CloudTrail write below the prefix.
-pub(super) fn bucket(call: &Call<'_>, name: &str, prefix: Option<&str>, trail: &str) -> Result<(), AwsError> {
+///
+/// `owner` is the account or the organization whose folder is written to.
+pub(super) fn bucket(
+    call: &Call<'_>,
+    name: &str,
+    prefix: Option<&str>,
+    owner: &str,
+    trail: &str,
+) -> Result<(), AwsError> {
     if prefix.is_some_and(|prefix| prefix.len() > 200 || prefix.starts_with('/')) {
         return Err(fault("InvalidS3PrefixException", "The S3 prefix is not valid."));
     }
@@ -29,7 +37,7 @@ pub(super) fn bucket(call: &Call<'_>, name: &str, prefix: Option<&str>, trail: &
     let statements = statements(optional(&bucket, "_policy").unwrap_or_default());
     let arn = text(&bucket, "BucketArn");
     let folder = prefix.map_or_else(String::new, |prefix| format!("{}/", prefix.trim_end_matches('/')));
-    let object = format!("{arn}/{folder}AWSLogs/{}/CloudTrail/{}/log.json.gz", call.account, call.region);
+    let object = format!("{arn}/{folder}AWSLogs/{owner}/CloudTrail/{}/log.json.gz", call.region);
     let facts = [
         ("aws:SourceArn", trail),
         ("aws:SourceAccount", call.account.as_str()),

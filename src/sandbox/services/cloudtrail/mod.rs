@@ -1,7 +1,8 @@
 //! CloudTrail: trails with their selectors and status, tags, and lookups in the sandbox's own log of calls.
 //!
 //! What CloudTrail tests of bucket, key, log group and role when it is given them is tested here too. Log files
-//! are not delivered. Accounts of the sandbox belong to no organization.
+//! are not delivered. An account manages an organization only where the
+//! conditions name one.
 
 mod dependencies;
 mod lookup;

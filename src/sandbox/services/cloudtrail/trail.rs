@@ -76,10 +76,15 @@ fn apply(call: &Call<'_>, trail: &mut Value, input: &Value) -> Result<(), AwsErr
         let message = "Multi-Region trail must include global service events.";
         return Err(fault("InvalidParameterCombinationException", message));
     }
-    if input["IsOrganizationTrail"] == true {
-        let message = "Your account is not part of an organization in AWS Organizations.";
-        return Err(fault("OrganizationsNotInUseException", message));
+    if let Some(Value::Bool(on)) = input.get("IsOrganizationTrail") {
+        trail["IsOrganizationTrail"] = json!(on);
     }
+    let organization = if trail["IsOrganizationTrail"] == true {
+        let message = "Your account is not part of an organization in AWS Organizations.";
+        Some(call.organization().ok_or_else(|| fault("OrganizationsNotInUseException", message))?)
+    } else {
+        None
+    };
     for name in ["S3BucketName", "S3KeyPrefix", "CloudWatchLogsLogGroupArn", "CloudWatchLogsRoleArn"] {
         match given(input, name) {
             Some(Some(value)) => trail[name] = json!(value),
@@ -87,7 +92,9 @@ fn apply(call: &Call<'_>, trail: &mut Value, input: &Value) -> Result<(), AwsErr
             None => {}
         }
     }
-    dependencies::bucket(call, text(trail, "S3BucketName"), optional(trail, "S3KeyPrefix"), &arn)?;
+    for owner in [Some(call.account.as_str()), organization].into_iter().flatten() {
+        dependencies::bucket(call, text(trail, "S3BucketName"), optional(trail, "S3KeyPrefix"), owner, &arn)?;
+    }
     let role = optional(trail, "CloudWatchLogsRoleArn");
     dependencies::logs(call, optional(trail, "CloudWatchLogsLogGroupArn"), role)?;
     match given(input, "KmsKeyId") {
