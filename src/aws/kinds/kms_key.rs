@@ -414,7 +414,7 @@ async fn read_policy(aws: &Aws, id: &PhysicalId, wanted: bool) -> Result<Option<
     if !wanted {
         return Ok(None);
     }
-    let output = aws.kms().get_key_policy().key_id(id.as_str()).send().await?;
+    let output = aws.kms().get_key_policy().policy_name("default").key_id(id.as_str()).send().await?;
     Ok(output.policy.as_deref().map(PolicyDocument::from_text))
 }
 
