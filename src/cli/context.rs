@@ -105,10 +105,12 @@ impl Context {
             };
             inputs.insert(name.to_owned(), value.to_owned());
         }
+        self.out.timings.begin("spec");
         let mut loaded = spec::load(&self.global.spec, &DiskFiles, &self.schemas, &NoPredict, &inputs);
         if let Some(environment) = &loaded.environment {
             loaded.diagnostics.extend(check_kinds(environment));
         }
+        self.out.timings.end();
         Ok(loaded)
     }
 
@@ -124,6 +126,7 @@ impl Context {
 
     /// Connects, and makes sure that it is the account and region of the spec before anything else is asked.
     pub(crate) async fn connect(&self, scope: &Scope) -> Result<Connected, Refused> {
+        self.out.timings.begin("connect");
         let aws = match &self.global.sandbox {
             Some(dir) => sandboxed(dir, scope)?,
             None => {

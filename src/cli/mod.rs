@@ -20,6 +20,7 @@ mod sandbox;
 mod schema;
 mod show;
 mod state;
+mod timings;
 mod validate;
 
 use std::path::PathBuf;
@@ -69,6 +70,9 @@ pub(crate) struct Global {
     /// Prints less: plans without the arguments of what is created, runs without a line for each step.
     #[arg(long, global = true)]
     pub brief: bool,
+    /// Prints how long each phase took, and the peak of memory, to standard error.
+    #[arg(long, global = true)]
+    pub timings: bool,
     /// When to use colour.
     #[arg(long, global = true, value_enum, default_value_t)]
     pub color: Color,
@@ -132,7 +136,9 @@ pub fn main() -> ExitCode {
         }
     };
     let context = Context::new(cli.global, out);
-    runtime.block_on(run(cli.command, &context)).into()
+    let exit = runtime.block_on(run(cli.command, &context));
+    context.out.print_timings();
+    exit.into()
 }
 
 async fn run(command: Command, context: &Context) -> Exit {

@@ -13,6 +13,8 @@ use crate::diagnostic::{Diagnostic, Label, Location, SourceMap};
 use crate::render::{RenderOptions, render};
 use crate::spec::Locator;
 
+use super::timings::Timings;
+
 /// When colour is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum Color {
@@ -56,6 +58,8 @@ pub(crate) struct Output {
     out: Mutex<Box<dyn Write + Send>>,
     err: Mutex<Box<dyn Write + Send>>,
     bar: ProgressBar,
+    /// What `--timings` measures.
+    pub timings: Timings,
 }
 
 impl Output {
@@ -81,6 +85,15 @@ impl Output {
             out: Mutex::new(Box::new(std::io::stdout())),
             err: Mutex::new(Box::new(std::io::stderr())),
             bar,
+            timings: Timings::new(global.timings),
+        }
+    }
+
+    /// Prints what `--timings` measured.
+    pub(crate) fn print_timings(&self) {
+        self.timings.end();
+        for line in self.timings.lines() {
+            self.complain(line);
         }
     }
 

@@ -75,7 +75,9 @@ async fn plan(args: &PlanArgs, context: &Context, spec: &Spec) -> Result<Exit, R
     let out = &context.out;
     let connected = context.connect(&spec.environment.scope).await?;
     let made = make(context, spec, connected, &args.select.selection(), args.destroy).await?;
+    out.timings.begin("checks");
     let controls = audit::compliance_of_plan(context, spec, &made)?;
+    out.timings.begin("output");
     let observed_at = made.connected.aws.now();
     let file = PlanFile::new(made.plan, observed_at);
     if let Some(path) = &args.out {
@@ -120,12 +122,14 @@ pub(crate) async fn make(
 ) -> Result<Made, Refused> {
     let out = &context.out;
     let log = context.open_state(&spec.environment, Some(&connected.aws))?;
+    out.timings.begin("state");
     let mut state = context.load_state(&log).await?;
     if !state.intents.is_empty() {
         out.note("an earlier run was interrupted; looking for what it made");
         super::apply::recover(context, spec, &connected, &log, &state).await?;
         state = context.load_state(&log).await?;
     }
+    out.timings.begin("reading");
     let region = &spec.environment.scope.region;
     out.busy(&format!("reading {} resources in {region}", state.resources.len()));
     let before = connected.aws.calls();
@@ -139,6 +143,7 @@ pub(crate) async fn make(
         let count = state.resources.len();
         out.note(format!("reading {count} resources in {region} … {made} calls, {throttled} throttled, {took:.1} s"));
     }
+    out.timings.begin("planning");
     let plan = engine::make_plan(&spec.environment, &context.schemas, &state, &observed, selection, destroy)?;
     Ok(Made { connected, log, state, observed, plan })
 }
