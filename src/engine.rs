@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::apply::{self, Session, Unmanaged, observe, observe_unmanaged, wanted_fields};
+use crate::apply::{self, Session, Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
 use crate::aws::resource::Fields;
 use crate::aws::{Aws, AwsError, kinds};
 use crate::diagnostic::Diagnostic;
@@ -78,7 +78,15 @@ pub async fn observe_state(aws: &Aws, environment: Option<&Environment>, state: 
     let set = desired.map(|desired| (desired.kind.as_str(), &desired.arguments));
     let recorded = state.resources.values().map(|record| (record.kind.as_str(), &record.arguments));
     let fields = wanted_fields(set.chain(recorded));
-    Observed { seen: observe(aws, &kinds::get, &ids.collect(), &fields).await }
+    let mut ids: BTreeMap<Address, (String, PhysicalId)> = ids.collect();
+    let mut seen = observe(aws, &kinds::get, &ids, &fields).await;
+    // A run that was killed right after a create call may have made what is not shown yet.
+    let is_new = |address: &Address| state.resources.get(address).is_some_and(|record| !record.complete);
+    ids.retain(|address, _| seen[address] == Seen::Absent && is_new(address));
+    if !ids.is_empty() {
+        seen.extend(observe_new(aws, &kinds::get, &ids, &fields).await);
+    }
+    Observed { seen }
 }
 
 /// Makes a plan from what was read.
@@ -125,7 +133,7 @@ pub fn known(state: &State) -> KnownResources {
 /// # Errors
 /// Returns the log's error.
 pub async fn apply_plan(session: &Session<'_>, plan: &Plan, state: &State) -> Result<apply::Report, StateError> {
-    apply::run(session, plan, known(state)).await
+    apply::run(session, plan, known(state), &state.touched).await
 }
 
 /// Compares the recorded resources with AWS; with `unmanaged`, lists what else there is of all kinds.

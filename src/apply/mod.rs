@@ -11,20 +11,24 @@ mod step;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub use recover::recover;
-pub use refresh::{Unmanaged, observe, observe_unmanaged, wanted_fields};
-pub use run::{Report, Skipped, StepFailure, check_world, run};
+pub use refresh::{Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
+pub use run::{Report, Skipped, StepFailure, check_state, check_world, run};
 
 use crate::aws::resource::{Kind, SecretValues};
 use crate::aws::{Aws, AwsError};
 use crate::graph::{Address, PhysicalId};
 use crate::kind::Scope;
 use crate::plan::StepKind;
-use crate::state::Writer;
+use crate::state::{StateError, Writer};
+
+/// How often a run looks whether its lease has to be renewed; several times in a lease's life.
+const LEASE_CHECK: Duration = Duration::from_secs(20);
 
 /// Asks a run to finish what is in flight and to start nothing more.
 #[derive(Debug, Clone, Default)]
@@ -94,6 +98,26 @@ impl Session<'_> {
             let message = format!("this opora does not know the kind `{name}`");
             AwsError::own("opora:Kind", crate::aws::ErrorClass::Invalid, "UnknownKind", message)
         })
+    }
+
+    /// Does work that may wait long, and keeps the lease meanwhile.
+    ///
+    /// # Errors
+    /// Returns the log's error once the lease is lost: whoever took it over goes on, and this run must not.
+    async fn leased<T>(&self, work: impl Future<Output = Result<T, StateError>>) -> Result<T, StateError> {
+        let keep = async {
+            loop {
+                self.aws.sleep_beside(LEASE_CHECK).await;
+                if let Err(error) = self.log.keep_alive().await {
+                    return error;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            lost = keep => Err(lost),
+        }
     }
 
     fn emit(&self, event: Event) {

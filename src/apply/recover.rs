@@ -1,5 +1,6 @@
 //! Takes up what an earlier run left open: finds again what a create made whose answer was never recorded.
 
+use futures::future::try_join_all;
 use serde_json::Value;
 
 use super::{Event, Session};
@@ -12,8 +13,13 @@ use crate::graph::{Address, PhysicalId};
 use crate::kind::Identity;
 use crate::state::{Action, Entry, OpenIntent, Residue, State, StateError};
 
-/// How long a create's tags may take to be found, in seconds.
-const FIND_BOUND_S: u64 = 60;
+/// How long a new resource and its tags may take to be seen by calls that list, in seconds.
+pub(super) const FIND_BOUND_S: u64 = 120;
+
+/// How long after its intent a create call may still have been made a moment ago, in seconds.
+///
+/// As long its client token is relied on; services remember one for hours to a day.
+const RECENT_S: u64 = 3_600;
 
 /// Closes every open intent of the state, and returns what stands in the way.
 ///
@@ -23,21 +29,16 @@ const FIND_BOUND_S: u64 = 60;
 /// # Errors
 /// Returns the log's own error; what AWS answered wrong is among the diagnostics.
 pub async fn recover(session: &Session<'_>, state: &State) -> Result<Vec<Diagnostic>, StateError> {
-    let mut problems = Vec::new();
-    for (address, intents) in &state.intents {
-        for intent in intents {
-            match intent.action {
-                Action::Create | Action::Replace => {
-                    if let Err(problem) = recover_create(session, address, intent).await? {
-                        problems.push(problem);
-                    }
-                }
-                // The next read shows how far an update or a delete got.
-                _ => close(session, address, intent).await?,
-            }
+    let open = state.intents.iter().flat_map(|(address, intents)| intents.iter().map(move |intent| (address, intent)));
+    let all = open.map(|(address, intent)| async move {
+        match intent.action {
+            Action::Create | Action::Replace => Ok(recover_create(session, address, intent).await?.err()),
+            // The next read shows how far an update or a delete got.
+            _ => close(session, address, intent).await.map(|()| None),
         }
-    }
-    Ok(problems)
+    });
+    let closed = session.leased(try_join_all(all)).await?;
+    Ok(closed.into_iter().flatten().collect())
 }
 
 async fn recover_create(
@@ -78,15 +79,24 @@ async fn find_again(
     let kind = session.kind(&intent.kind)?;
     let owner = Owner::new(&session.scope.environment, address, intent.generation);
     let cx = creation(session, address, &owner, &intent.token);
-    if kind.schema().identity == Identity::ClientToken && !intent.arguments.is_null() {
-        // The same token gives the same resource, made or not: no search can be surer.
-        return match kind.create(cx, &intent.arguments).await {
-            Ok(id) => Ok(vec![id]),
-            Err(error) if error.is_ambiguous() || error.class == ErrorClass::Denied => Err(error),
-            Err(_) => find_in_time(kind, cx, &intent.arguments).await,
-        };
+    let elapsed = intent.at.map_or(0, |at| session.aws.now().duration_since(at).as_secs()).max(0).unsigned_abs();
+    let recent = elapsed <= RECENT_S;
+    // What was made long ago is seen at the first look.
+    let bound = Bound::seconds(if recent { FIND_BOUND_S } else { 0 });
+    if kind.schema().identity != Identity::ClientToken || intent.arguments.is_null() || !recent {
+        return find_in_time(kind, cx, &intent.arguments, bound).await;
     }
-    find_in_time(kind, cx, &intent.arguments).await
+    // What is there is there whatever became of the token. The same token then gives the same resource, made or
+    // not: no search can be surer while AWS remembers it.
+    let found = kind.find(cx, &intent.arguments).await?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    match kind.create(cx, &intent.arguments).await {
+        Ok(id) => Ok(vec![id]),
+        Err(error) if error.is_ambiguous() || error.class == ErrorClass::Denied => Err(error),
+        Err(_) => find_in_time(kind, cx, &intent.arguments, bound).await,
+    }
 }
 
 /// Looks for what a create made, for as long as its tags may take to be seen.
@@ -94,8 +104,8 @@ pub(super) async fn find_in_time(
     kind: &'static dyn Kind,
     cx: Creation<'_>,
     arguments: &Value,
+    bound: Bound,
 ) -> Result<Vec<PhysicalId>, AwsError> {
-    let bound = Bound::seconds(FIND_BOUND_S);
     let found = wait::until(cx.aws, "an interrupted create to show", bound, || async {
         let found = kind.find(cx, arguments).await?;
         Ok(if found.is_empty() { Poll::Pending("not there".to_owned()) } else { Poll::Ready(found) })

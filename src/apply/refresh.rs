@@ -1,12 +1,15 @@
 //! Reads what AWS has, in bulk: one read per kind for all of its resources.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use futures::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::recover::FIND_BOUND_S;
 use crate::aws::resource::{Discovered, Fields, Kind};
+use crate::aws::wait::{self, Bound, Poll};
 use crate::aws::{Aws, AwsError};
 use crate::graph::{Address, PhysicalId};
 use crate::kind::Seen;
@@ -47,6 +50,26 @@ pub async fn observe(
         (address.clone(), seen)
     };
     wanted.iter().map(look_up).collect()
+}
+
+/// Waits for resources that calls which list do not show yet, because they were only just made.
+///
+/// Returns what is seen of them at the end; what stays absent for as long as AWS may take to show it is absent.
+pub async fn observe_new(
+    aws: &Aws,
+    kinds: &(dyn Fn(&str) -> Option<&'static dyn Kind> + Sync),
+    wanted: &BTreeMap<Address, (String, PhysicalId)>,
+    fields: &BTreeMap<String, Fields>,
+) -> BTreeMap<Address, Seen> {
+    let last = Mutex::new(BTreeMap::new());
+    let _ = wait::until(aws, "new resources to show", Bound::seconds(FIND_BOUND_S), || async {
+        let seen = observe(aws, kinds, wanted, fields).await;
+        let missing = seen.values().filter(|seen| matches!(seen, Seen::Absent)).count();
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        Ok(if missing == 0 { Poll::Ready(()) } else { Poll::Pending(format!("{missing} not there")) })
+    })
+    .await;
+    last.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says which arguments have to be read of each kind: those that any of its resources sets or set.

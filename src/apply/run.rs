@@ -5,18 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::step::{Outcome, run_step};
+use super::step::{Context, Outcome, run_step};
 use super::{Event, Session, observe};
 use crate::aws::AwsError;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Address;
 use crate::kind::Seen;
 use crate::plan::{Known, KnownResources, Plan, Step, StepKind};
-use crate::state::StateError;
+use crate::state::{State, StateError};
 use crate::value::{self, unreadable_reason};
+
+/// How long after a change AWS may not show it everywhere.
+const FRESH: SignedDuration = SignedDuration::from_mins(3);
+
+/// The shortest attribute that is taken for a name: an id or an ARN, no word.
+const FRESH_NAME_MIN: usize = 8;
 
 /// A step that failed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,6 +82,40 @@ pub async fn check_world(session: &Session<'_>, plan: &Plan) -> Vec<Diagnostic> 
     out
 }
 
+/// Compares the state with what the plan was made from; returns what another run has done since.
+///
+/// Called under the lease: nothing can change the state between this and the first step.
+pub fn check_state(plan: &Plan, state: &State) -> Vec<Diagnostic> {
+    let mut out = Vec::new();
+    for step in &plan.steps {
+        let record = state.resources.get(&step.address);
+        let deposed = state.deposed.get(&step.address).into_iter().flatten().map(|old| &old.id);
+        let mut known = record.map(|record| &record.id).into_iter().chain(deposed);
+        let highest = state.generations.get(&step.address).copied().unwrap_or_default();
+        let planned = plan.bound.get(&step.address).map(|bound| &bound.id);
+        let change = if state.intents.contains_key(&step.address) {
+            "another run has begun a step and not ended it".to_owned()
+        } else {
+            match (step.kind, &step.id) {
+                (StepKind::Create, _) if step.generation <= highest => "another run has made it since".to_owned(),
+                (StepKind::Create, _) if record.map(|record| &record.id) != planned => {
+                    "its record is another one".to_owned()
+                }
+                (StepKind::Create, _) => continue,
+                (_, Some(id)) if known.any(|known| known == id) => continue,
+                (_, id) => format!("{} is no longer recorded", id.as_ref().map_or("it", |id| id.as_str())),
+            }
+        };
+        out.push(
+            Diagnostic::error("PLAN014", "the state has changed since this plan was made")
+                .detail(format!("{}: {change}", step.address))
+                .at_argument(&step.address, "", "this resource")
+                .help("`opora plan` shows what would happen now"),
+        );
+    }
+    out
+}
+
 fn differences(before: &Seen, now: &Seen) -> Vec<String> {
     let (before, now) = match (before, now) {
         (Seen::Present(before), Seen::Present(now)) => (before, now),
@@ -105,13 +146,21 @@ fn differences(before: &Seen, now: &Seen) -> Vec<String> {
 
 /// Runs the plan. What fails stops only what depends on it.
 ///
-/// `known` holds the arguments and attributes of everything in the state.
+/// `known` holds the arguments and attributes of everything in the state, `touched` when each was written about.
 ///
 /// # Errors
 /// Returns the log's error: without the log nothing is begun, and what is in flight is not waited for.
-pub async fn run(session: &Session<'_>, plan: &Plan, known: KnownResources) -> Result<Report, StateError> {
+pub async fn run(
+    session: &Session<'_>,
+    plan: &Plan,
+    known: KnownResources,
+    touched: &BTreeMap<Address, Timestamp>,
+) -> Result<Report, StateError> {
     let mut run = Run::new(session, plan, known);
-    run.all().await?;
+    let now = session.aws.now();
+    let fresh = touched.iter().filter(|(_, at)| now.duration_since(**at) < FRESH);
+    run.fresh = fresh.map(|(address, _)| address.clone()).collect();
+    session.leased(run.all()).await?;
     Ok(run.report)
 }
 
@@ -119,6 +168,8 @@ struct Run<'a> {
     session: &'a Session<'a>,
     plan: &'a Plan,
     known: KnownResources,
+    /// What was changed so short a time ago that AWS may not show it everywhere.
+    fresh: BTreeSet<Address>,
     /// Steps that were not begun, each with how many of the steps that it needs are still to be done.
     waiting: BTreeMap<u32, (&'a Step, usize)>,
     /// Of those, the ones that need nothing more.
@@ -140,6 +191,7 @@ impl<'a> Run<'a> {
             session,
             plan,
             known,
+            fresh: BTreeSet::new(),
             waiting: plan.steps.iter().map(|step| (step.number, (step, step.after.len()))).collect(),
             ready: plan.steps.iter().filter(|step| step.after.is_empty()).map(|step| step.number).collect(),
             followers,
@@ -158,8 +210,9 @@ impl<'a> Run<'a> {
             for step in self.take_ready() {
                 self.session.emit(Event::Started { step: step.number, kind: step.kind, address: step.address.clone() });
                 let (session, known) = (self.session, self.known_for(step));
-                let bound = self.plan.bound.get(&step.address);
-                flying.push(Box::pin(async move { (step, run_step(session, step, bound, &known).await) }));
+                let context =
+                    Context { bound: self.plan.bound.get(&step.address), known, fresh: self.fresh_names(step) };
+                flying.push(Box::pin(async move { (step, run_step(session, step, &context).await) }));
             }
             let Some((step, outcome)) = flying.next().await else { return Ok(()) };
             self.take(step, outcome?);
@@ -205,6 +258,17 @@ impl<'a> Run<'a> {
         KnownResources(found.collect())
     }
 
+    /// Returns by what AWS calls those of a step's own resource and its references that were changed a moment ago.
+    fn fresh_names(&self, step: &Step) -> Vec<String> {
+        let fresh = step.references.iter().chain([&step.address]).filter(|address| self.fresh.contains(*address));
+        let attributes = fresh.filter_map(|address| self.known.0.get(address)?.attributes.as_object());
+        let names = attributes.flatten().filter_map(|(_, value)| value.as_str());
+        // A short text may stand in a message by chance.
+        let mut out: Vec<String> = names.filter(|name| name.len() >= FRESH_NAME_MIN).map(str::to_owned).collect();
+        out.extend(step.id.as_ref().filter(|_| self.fresh.contains(&step.address)).map(|id| id.0.clone()));
+        out
+    }
+
     fn take(&mut self, step: &'a Step, outcome: Outcome) {
         match outcome {
             Outcome::Done(resource) => {
@@ -212,6 +276,7 @@ impl<'a> Run<'a> {
                 if let Some((_, Known { arguments, attributes })) = resource {
                     self.known.0.insert(step.address.clone(), Known { arguments, attributes });
                 }
+                self.fresh.insert(step.address.clone());
                 self.release(step.number);
                 self.report.done.push((step.number, step.address.clone(), step.kind));
                 self.session.emit(Event::Done {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::recover::{creation, find_in_time};
+use super::recover::{FIND_BOUND_S, creation, find_in_time};
 use super::{Event, Session, client_token, lifecycle_value};
 use crate::aws::resource::{Changes, Deletion, ErasedUpdate, Fields, Kind};
 use crate::aws::tags::Owner;
@@ -16,14 +16,20 @@ use crate::plan::{Bound as BoundTo, Known, KnownResources, Step, StepKind, compa
 use crate::state::{self, Entry, StateError};
 use crate::value::has_unknown;
 
-/// How long AWS may take to show what was written, in seconds.
-const SETTLE_BOUND_S: u64 = 60;
-
 /// What came of a step.
 pub(super) enum Outcome {
     /// The resource as it is now, or `None` where it is gone.
     Done(Option<(PhysicalId, Known)>),
     Failed(AwsError),
+}
+
+/// What a step works with.
+pub(super) struct Context<'a> {
+    pub bound: Option<&'a BoundTo>,
+    /// What is known of the resources that it refers to, and of its own.
+    pub known: KnownResources,
+    /// The ids and ARNs of those that were changed so short a time ago that AWS may not show them everywhere.
+    pub fresh: Vec<String>,
 }
 
 /// A failure of AWS, or of the log itself: without the log nothing may go on.
@@ -45,18 +51,13 @@ impl From<StateError> for Fault {
 }
 
 /// Runs a step to its end and journals it.
-pub(super) async fn run_step(
-    session: &Session<'_>,
-    step: &Step,
-    bound: Option<&BoundTo>,
-    known: &KnownResources,
-) -> Result<Outcome, StateError> {
+pub(super) async fn run_step(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Result<Outcome, StateError> {
     let done = match step.kind {
-        StepKind::Create => create(session, step, bound, known).await,
-        StepKind::Update => update(session, step, bound, known).await,
-        StepKind::Delete => delete(session, step).await,
+        StepKind::Create => create(session, step, context).await,
+        StepKind::Update => update(session, step, context).await,
+        StepKind::Delete => delete(session, step, context).await,
         StepKind::Forget => forget(session, step).await,
-        StepKind::Record => record_only(session, step, known).await,
+        StepKind::Record => record_only(session, step, &context.known).await,
     };
     match done {
         Ok(resource) => Ok(Outcome::Done(resource)),
@@ -88,14 +89,14 @@ fn failed_entry(session: &Session<'_>, step: &Step, error: &AwsError) -> Entry {
 
 type Done = Result<Option<(PhysicalId, Known)>, Fault>;
 
-async fn create(session: &Session<'_>, step: &Step, bound: Option<&BoundTo>, known: &KnownResources) -> Done {
+async fn create(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Done {
     let kind = session.kind(&step.resource)?;
-    let arguments = resolved(kind, step, known)?;
+    let arguments = resolved(kind, step, &context.known)?;
     let token = client_token(session.scope, &step.address, step.generation);
     let owner = Owner::new(&session.scope.environment, &step.address, step.generation);
     let mut entries = Vec::new();
     if step.deposes
-        && let Some(old) = bound
+        && let Some(old) = context.bound
     {
         entries.push(Entry::Deposed {
             address: step.address.clone(),
@@ -106,10 +107,15 @@ async fn create(session: &Session<'_>, step: &Step, bound: Option<&BoundTo>, kno
     }
     entries.push(intent(session, step, state::Action::Create, token.clone(), arguments.clone()));
     session.log.append(entries).await?;
-    let id = make(session, kind, step, &owner, &token, &arguments).await?;
+    let made = patiently(session, &context.fresh, &[ErrorClass::NotFound], || {
+        make(session, kind, step, &owner, &token, &arguments)
+    });
+    let id = made.await?;
     session.log.append(vec![created_entry(session, step, &id)]).await?;
     session.emit(Event::Created { step: step.number, address: step.address.clone(), id: id.clone() });
-    let finished = complete(session, kind, step, &owner, &token, &id, &arguments).await;
+    let change =
+        Change { kind, step, owner: &owner, token: &token, id: &id, arguments: &arguments, fresh: &context.fresh };
+    let finished = complete(session, &change).await;
     finished.map_err(|fault| leave_behind(fault, &id))
 }
 
@@ -134,7 +140,7 @@ async fn make(
         return kind.create(repeating, arguments).await;
     }
     let found = match error.class {
-        _ if error.is_ambiguous() => find_in_time(kind, repeating, arguments).await?,
+        _ if error.is_ambiguous() => find_in_time(kind, repeating, arguments, Bound::seconds(FIND_BOUND_S)).await?,
         // An own earlier attempt may have made it; somebody else's is never adopted.
         ErrorClass::AlreadyExists => kind.find(repeating, arguments).await?,
         _ => return Err(error),
@@ -148,17 +154,10 @@ async fn make(
 }
 
 /// Brings a new resource to all that is wanted of it, and records it.
-async fn complete(
-    session: &Session<'_>,
-    kind: &'static dyn Kind,
-    step: &Step,
-    owner: &Owner,
-    token: &str,
-    id: &PhysicalId,
-    arguments: &Value,
-) -> Done {
+async fn complete(session: &Session<'_>, change: &Change<'_>) -> Done {
+    let Change { kind, step, id, arguments, .. } = *change;
     kind.ready(session.aws, id).await?;
-    let seen = wait::until(session.aws, "the new resource to show", Bound::seconds(SETTLE_BOUND_S), || async {
+    let seen = wait::until(session.aws, "the new resource to show", Bound::seconds(FIND_BOUND_S), || async {
         Ok(match read(session, kind, id).await? {
             Some(seen) => Poll::Ready(seen),
             None => Poll::Pending("not there".to_owned()),
@@ -166,29 +165,29 @@ async fn complete(
     })
     .await?;
     let mut differs = differing(kind, step, arguments, &seen);
-    if kind.schema().takes_tags() && seen.owner.as_ref() != Some(owner) {
+    if kind.schema().takes_tags() && seen.owner.as_ref() != Some(change.owner) {
         differs.insert("tags".to_owned());
     }
     let seen = if differs.is_empty() {
         seen
     } else {
-        change(session, kind, step, owner, token, id, arguments, Changes(differs)).await?;
+        change.make(session, &Changes(differs)).await?;
         settled(session, kind, step, id, arguments).await?
     };
     record(session, step, id, arguments, &seen).await
 }
 
-async fn update(session: &Session<'_>, step: &Step, bound: Option<&BoundTo>, known: &KnownResources) -> Done {
+async fn update(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Done {
     let kind = session.kind(&step.resource)?;
     let id = step.id.clone().ok_or_else(|| internal("an update has an id"))?;
-    let arguments = resolved(kind, step, known)?;
+    let arguments = resolved(kind, step, &context.known)?;
     let Some(seen) = read(session, kind, &id).await? else {
         let message = format!("{} `{id}` is gone since the plan was made", step.resource);
         return Err(AwsError::own("opora:Read", ErrorClass::NotFound, "Gone", message).into());
     };
     let owner = Owner::new(&session.scope.environment, &step.address, step.generation);
     let now = differing(kind, step, &arguments, &seen);
-    check_unchanged(kind, step, bound, &seen, &arguments)?;
+    check_unchanged(kind, step, context.bound, &seen, &arguments)?;
     let paths: BTreeSet<String> = now.into_iter().chain(step.paths.iter().cloned()).collect();
     let token = client_token(session.scope, &step.address, step.generation);
     let intent = intent(session, step, state::Action::Update, token.clone(), Value::Null);
@@ -197,7 +196,9 @@ async fn update(session: &Session<'_>, step: &Step, bound: Option<&BoundTo>, kno
         // The run that made it may have ended before it was ready.
         kind.ready(session.aws, &id).await?;
     }
-    change(session, kind, step, &owner, &token, &id, &arguments, Changes(paths)).await?;
+    let fresh = &context.fresh;
+    let change = Change { kind, step, owner: &owner, token: &token, id: &id, arguments: &arguments, fresh };
+    change.make(session, &Changes(paths)).await?;
     let seen = settled(session, kind, step, &id, &arguments).await?;
     record(session, step, &id, &arguments, &seen).await
 }
@@ -223,7 +224,7 @@ fn check_unchanged(
     Ok(())
 }
 
-async fn delete(session: &Session<'_>, step: &Step) -> Done {
+async fn delete(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Done {
     let kind = session.kind(&step.resource)?;
     let id = step.id.clone().ok_or_else(|| internal("a delete has an id"))?;
     session.log.append(vec![intent(session, step, state::Action::Delete, String::new(), Value::Null)]).await?;
@@ -234,7 +235,7 @@ async fn delete(session: &Session<'_>, step: &Step) -> Done {
         recorded: &step.arguments,
         allow_data_loss: step.lifecycle.allow_data_loss,
     };
-    kind.delete(cx).await?;
+    patiently(session, &context.fresh, &[ErrorClass::InUse], || kind.delete(cx)).await?;
     let entry = Entry::Deleted { run: session.log.run(), step: step.number, address: step.address.clone(), id };
     session.log.append(vec![entry]).await?;
     Ok(None)
@@ -270,29 +271,64 @@ async fn record(session: &Session<'_>, step: &Step, id: &PhysicalId, arguments: 
     Ok(Some((id.clone(), Known { arguments: arguments.clone(), attributes: seen.attributes.clone() })))
 }
 
-#[expect(clippy::too_many_arguments, reason = "all of them are one call's own facts")]
-async fn change(
-    session: &Session<'_>,
+/// What an existing resource is brought to.
+struct Change<'a> {
     kind: &'static dyn Kind,
-    step: &Step,
-    owner: &Owner,
-    token: &str,
-    id: &PhysicalId,
-    arguments: &Value,
-    changes: Changes,
-) -> Result<(), AwsError> {
-    kind.update(ErasedUpdate {
-        aws: session.aws,
-        scope: session.scope,
-        address: &step.address,
-        id,
-        arguments,
-        changes: &changes,
-        owner,
-        token,
-        secrets: session.secrets,
-    })
-    .await
+    step: &'a Step,
+    owner: &'a Owner,
+    token: &'a str,
+    id: &'a PhysicalId,
+    arguments: &'a Value,
+    fresh: &'a [String],
+}
+
+impl Change<'_> {
+    /// Makes the changes, each attempt from what is read anew.
+    async fn make(&self, session: &Session<'_>, changes: &Changes) -> Result<(), AwsError> {
+        let mut stale = vec![ErrorClass::NotFound, ErrorClass::AlreadyExists, ErrorClass::InUse];
+        if self.step.id.as_ref().is_some_and(|id| self.fresh.contains(&id.0)) {
+            // Changed a moment ago, perhaps by a run that was killed: what was read of it may be what it was before.
+            stale.push(ErrorClass::Invalid);
+        }
+        patiently(session, self.fresh, &stale, || {
+            self.kind.update(ErasedUpdate {
+                aws: session.aws,
+                scope: session.scope,
+                address: &self.step.address,
+                id: self.id,
+                arguments: self.arguments,
+                changes,
+                owner: self.owner,
+                token: self.token,
+                secrets: session.secrets,
+            })
+        })
+        .await
+    }
+}
+
+/// Repeats what AWS refuses only because it does not show everywhere yet what was changed a moment ago.
+///
+/// Where something was changed a moment ago (`fresh`: ids and ARNs), an answer of the classes `stale` may mean
+/// this, and so may any refusal that names one of these.
+async fn patiently<T, F, Fut>(
+    session: &Session<'_>,
+    fresh: &[String],
+    stale: &[ErrorClass],
+    mut act: F,
+) -> Result<T, AwsError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, AwsError>>,
+{
+    let names_fresh = |error: &AwsError| fresh.iter().any(|name| error.message.contains(name.as_str()));
+    let may_pass = |error: &AwsError| match error.class {
+        ErrorClass::NotYet => true,
+        class if stale.contains(&class) => !fresh.is_empty(),
+        ErrorClass::NotFound | ErrorClass::Invalid | ErrorClass::Denied => names_fresh(error),
+        _ => false,
+    };
+    wait::while_failing(session.aws, Bound::propagation(), may_pass, &mut act).await
 }
 
 /// Reads until AWS shows what was written.
@@ -303,7 +339,7 @@ async fn settled(
     id: &PhysicalId,
     arguments: &Value,
 ) -> Result<SeenResource, AwsError> {
-    let bound = Bound::seconds(SETTLE_BOUND_S);
+    let bound = Bound::seconds(FIND_BOUND_S);
     wait::until(session.aws, &format!("{} to show what was set", step.address), bound, || async {
         let Some(seen) = read(session, kind, id).await? else { return Ok(Poll::Pending("not there".to_owned())) };
         let differs = differing(kind, step, arguments, &seen);

@@ -41,6 +41,7 @@ pub fn live_seam() -> Seam {
         http: Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https(),
         time: SharedTimeSource::new(SystemTimeSource::new()),
         sleep: SharedAsyncSleep::new(TokioSleep::new()),
+        background: SharedAsyncSleep::new(TokioSleep::new()),
     }
 }
 

@@ -457,6 +457,10 @@ fn by_message(service: &str, code: &str, message: &str) -> Option<ErrorClass> {
         ("bedrock", "ValidationException") if says("assume") || says("Failed to validate permissions") => {
             Some(ErrorClass::NotYet)
         }
+        // The guardrail is being changed by an earlier call.
+        ("bedrock", "ConflictException") if !says("exist") && !says("already has this name") => {
+            Some(ErrorClass::NotYet)
+        }
         ("secretsmanager", "InvalidRequestException") if says("scheduled for deletion") => Some(ErrorClass::InUse),
         ("bedrock", "ConflictException") if says("exist") || says("already has this name") => {
             Some(ErrorClass::AlreadyExists)

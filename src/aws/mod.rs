@@ -160,6 +160,11 @@ impl Aws {
         self.shared.seam.time.now()
     }
 
+    /// Sleeps beside the work.
+    pub(crate) async fn sleep_beside(&self, time: Duration) {
+        self.shared.seam.background.sleep(time).await;
+    }
+
     /// Sleeps on the seam's clock. Only waits do.
     pub(crate) async fn sleep(&self, time: Duration) {
         self.shared.seam.sleep.sleep(time).await;

@@ -172,6 +172,7 @@ impl<K: ResourceKind> Update<'_, K> {
 }
 
 /// What a delete knows.
+#[derive(Clone, Copy)]
 pub struct Deletion<'a> {
     pub aws: &'a Aws,
     pub scope: &'a Scope,

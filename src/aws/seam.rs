@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep};
 use aws_smithy_async::time::SharedTimeSource;
@@ -23,6 +24,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::retry::ErrorKind;
+use futures::future::Either;
 use serde::Serialize;
 
 use super::error::iam_prefix;
@@ -34,6 +36,8 @@ pub struct Seam {
     pub http: SharedHttpClient,
     pub time: SharedTimeSource,
     pub sleep: SharedAsyncSleep,
+    /// Sleep of what runs beside the work, such as keeping a lease; a simulated clock does not move for it.
+    pub background: SharedAsyncSleep,
 }
 
 /// Counts of the calls that went out.
@@ -160,7 +164,15 @@ impl HttpConnector for PacedConnector {
                 *counts.by_operation.entry(format!("{service}:{operation}")).or_default() += 1;
                 counts.paced += u64::from(waited);
             });
-            let response = inner.call(request).await?;
+            let answer = std::pin::pin!(inner.call(request));
+            let limit = sleep.sleep(answer_limit(&operation));
+            let response = match futures::future::select(answer, std::pin::pin!(limit)).await {
+                Either::Left((response, _)) => response?,
+                Either::Right(_) => {
+                    let seconds = answer_limit(&operation).as_secs();
+                    return Err(ConnectorError::timeout(format!("no answer within {seconds} s").into()));
+                }
+            };
             if matches!(response.status().as_u16(), 429 | 503) {
                 pacing.throttled(&service, &operation);
                 counter.add(|counts| counts.throttled += 1);
@@ -168,6 +180,15 @@ impl HttpConnector for PacedConnector {
             Ok(response)
         })
     }
+}
+
+/// Returns how long an answer may take to begin; the SDK itself would wait for ever.
+fn answer_limit(operation: &str) -> Duration {
+    Duration::from_secs(match operation {
+        // A large body on its way, parts that S3 joins, a model that thinks before its first word.
+        "PutObject" | "UploadPart" | "CompleteMultipartUpload" | "GetObject" | "Converse" | "ConverseStream" => 900,
+        _ => 60,
+    })
 }
 
 fn take_name(request: HttpRequest) -> Result<(HttpRequest, OperationName), ConnectorError> {

@@ -74,7 +74,24 @@ where
 ///
 /// # Errors
 /// Returns the last answer when the bound is over, and every other error at once.
-pub async fn while_not_yet<T, F, Fut>(aws: &Aws, bound: Bound, mut call: F) -> Result<T, AwsError>
+pub async fn while_not_yet<T, F, Fut>(aws: &Aws, bound: Bound, call: F) -> Result<T, AwsError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, AwsError>>,
+{
+    while_failing(aws, bound, |error| error.class == ErrorClass::NotYet, call).await
+}
+
+/// Repeats a call while its error is one that may pass.
+///
+/// # Errors
+/// Returns the last answer when the bound is over, and every other error at once.
+pub async fn while_failing<T, F, Fut>(
+    aws: &Aws,
+    bound: Bound,
+    may_pass: impl Fn(&AwsError) -> bool,
+    mut call: F,
+) -> Result<T, AwsError>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T, AwsError>>,
@@ -83,7 +100,7 @@ where
     let mut pause = bound.pause;
     loop {
         match call().await {
-            Err(error) if error.class == ErrorClass::NotYet && aws.now_system() < end => {
+            Err(error) if may_pass(&error) && aws.now_system() < end => {
                 aws.sleep(pause).await;
                 pause = (pause * 2).min(bound.pause_max);
             }

@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::output::{Output, Style};
 use super::plan::{Made, Select};
 use super::{audit, plan, plan_text};
-use crate::apply::{self, Event, Report, Session, check_world};
+use crate::apply::{self, Event, Report, Session, check_state, check_world};
 use crate::aws::kinds;
 use crate::diagnostic::Diagnostic;
 use crate::engine;
@@ -161,6 +161,10 @@ async fn execute_leased(
     let out = &context.out;
     let state = writer.state().await?;
     refuse_applied(&state, file)?;
+    let changed = check_state(&file.plan, &state);
+    if !changed.is_empty() {
+        return Err(changed.into());
+    }
     let secrets = context.secrets();
     let progress = Progress::new(out, file.plan.steps.len());
     let events = |event: Event| progress.show(&event);

@@ -266,6 +266,7 @@ pub(crate) fn connect_sandbox(sandbox: &Sandbox, scope: &Scope) -> Aws {
     let seam = Seam {
         http: sandbox.http_client(),
         time: SharedTimeSource::new(clock.clone()),
+        background: clock.background(),
         sleep: SharedAsyncSleep::new(clock),
     };
     // The sandbox takes a key id of twelve digits for that account's administrator.

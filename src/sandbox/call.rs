@@ -3,6 +3,8 @@
 //! A handler checks everything before it changes anything: an error answer must leave the store as it was.
 //! Resources are read with their timelines resolved to the present; no handler waits or spawns.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -93,8 +95,22 @@ impl Call<'_> {
     /// Returns a collection of any account, region and service.
     pub(crate) fn list_at(&self, place: &Place, collection: &str) -> Vec<(String, Value)> {
         let found = self.world.store.shelf(place).and_then(|shelf| shelf.collections.get(collection));
-        let entries = found.into_iter().flatten();
-        entries.filter_map(|(id, entry)| Some((id.clone(), resolve(&entry.value, self.now)?))).collect()
+        let current = found.into_iter().flatten().map(|(id, entry)| (id.clone(), entry.value.clone()));
+        let entries: BTreeMap<String, Value> = if self.operation.is_read() && self.world.conditions.list_lag_s > 0.0 {
+            self.world.past.rewind(place, collection, current, self.now - self.world.conditions.list_lag_s)
+        } else {
+            current.collect()
+        };
+        entries.into_iter().filter_map(|(id, value)| Some((id, resolve(&value, self.now)?))).collect()
+    }
+
+    /// Keeps what a resource was, for as long as listing calls are behind.
+    fn remember(&mut self, place: &Place, collection: &str, id: &str) {
+        if self.world.conditions.list_lag_s > 0.0 {
+            let was = self.world.store.shelf(place).and_then(|shelf| shelf.collections.get(collection)?.get(id));
+            let was = was.map(|entry| entry.value.clone());
+            self.world.past.add(place, collection, id, self.now, was);
+        }
     }
 
     /// Stores a resource, new or replaced.
@@ -105,6 +121,7 @@ impl Call<'_> {
     /// Stores a resource anywhere.
     pub(crate) fn put_at(&mut self, place: &Place, collection: &str, id: &str, value: Value) {
         self.touched.push((collection.to_owned(), id.to_owned()));
+        self.remember(place, collection, id);
         let now = self.now;
         let shelf = self.world.store.shelf_mut(place);
         let collection = shelf.collections.entry(collection.to_owned()).or_default();
@@ -134,6 +151,7 @@ impl Call<'_> {
         let present = self.get_at(place, collection, id).is_some();
         if present {
             self.touched.push((collection.to_owned(), id.to_owned()));
+            self.remember(place, collection, id);
             let shelf = self.world.store.shelf_mut(place);
             if let Some(entries) = shelf.collections.get_mut(collection) {
                 entries.remove(id);

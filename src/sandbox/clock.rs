@@ -3,12 +3,13 @@
 //! States of resources are timelines with due times, resolved when read; nothing runs in the background.
 //! A virtual clock never goes backwards.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use aws_smithy_async::rt::sleep::{AsyncSleep, Sleep};
+use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep, Sleep};
 use aws_smithy_async::time::TimeSource;
 
 /// The time a new virtual clock shows: 2026-01-05T09:00:00Z.
@@ -20,14 +21,23 @@ pub struct Clock(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 enum State {
-    Virtual { now: f64 },
-    Wall { base: f64, anchor: Instant, speed: f64 },
+    /// With how many sleeps end at each moment, in bits of the seconds, which sort like the seconds.
+    Virtual {
+        now: f64,
+        ends: BTreeMap<u64, u32>,
+        background: Vec<Waker>,
+    },
+    Wall {
+        base: f64,
+        anchor: Instant,
+        speed: f64,
+    },
 }
 
 impl Clock {
     /// Makes a virtual clock that shows `start` (seconds since the epoch).
     pub fn virtual_at(start: f64) -> Self {
-        Clock(Arc::new(Mutex::new(State::Virtual { now: start })))
+        Clock(Arc::new(Mutex::new(State::Virtual { now: start, ends: BTreeMap::new(), background: Vec::new() })))
     }
 
     /// Makes a clock that follows wall time, `speed` simulated seconds per second.
@@ -40,7 +50,7 @@ impl Clock {
     /// Returns the time in seconds since the epoch.
     pub fn seconds(&self) -> f64 {
         match &*self.lock() {
-            State::Virtual { now } => *now,
+            State::Virtual { now, .. } => *now,
             State::Wall { base, anchor, speed } => base + anchor.elapsed().as_secs_f64() * speed,
         }
     }
@@ -48,7 +58,11 @@ impl Clock {
     /// Moves the clock forward by `seconds`; negative values are ignored.
     pub fn advance(&self, seconds: f64) {
         match &mut *self.lock() {
-            State::Virtual { now: at } | State::Wall { base: at, .. } => *at += seconds.max(0.0),
+            State::Virtual { now, background, .. } => {
+                *now += seconds.max(0.0);
+                background.drain(..).for_each(Waker::wake);
+            }
+            State::Wall { base, .. } => *base += seconds.max(0.0),
         }
     }
 
@@ -68,6 +82,37 @@ impl Clock {
         }
     }
 
+    /// Returns a sleep for what runs beside the work: on a virtual clock it ends only when other sleeps move the clock.
+    pub fn background(&self) -> SharedAsyncSleep {
+        SharedAsyncSleep::new(Background(self.clone()))
+    }
+
+    /// Notes a sleep that ends at `target`.
+    fn register(&self, target: f64) {
+        if let State::Virtual { ends, .. } = &mut *self.lock() {
+            *ends.entry(target.to_bits()).or_default() += 1;
+        }
+    }
+
+    fn unregister(&self, target: f64) {
+        if let State::Virtual { ends, .. } = &mut *self.lock()
+            && let Some(count) = ends.get_mut(&target.to_bits())
+        {
+            *count -= 1;
+            if *count == 0 {
+                ends.remove(&target.to_bits());
+            }
+        }
+    }
+
+    /// Tells whether no sleep ends before `target`.
+    fn is_next(&self, target: f64) -> bool {
+        match &*self.lock() {
+            State::Virtual { ends, .. } => ends.first_key_value().is_none_or(|(first, _)| *first >= target.to_bits()),
+            State::Wall { .. } => true,
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -84,14 +129,16 @@ impl AsyncSleep for Clock {
         if let Some(wall) = self.wall_time(duration) {
             return Sleep::new(tokio::time::sleep(wall));
         }
-        Sleep::new(VirtualSleep { clock: self.clone(), target: self.seconds() + duration.as_secs_f64(), yields: 0 })
+        let target = self.seconds() + duration.as_secs_f64();
+        self.register(target);
+        Sleep::new(VirtualSleep { clock: self.clone(), target, yields: 0 })
     }
 }
 
 /// How often a sleep lets other work go first: an answer that is under way always beats a timer.
 const YIELDS: u32 = 64;
 
-/// Yields a while, so that work that needs no time goes first, then advances the clock.
+/// Yields a while, so that work that needs no time goes first; then the sleep that ends first advances the clock.
 struct VirtualSleep {
     clock: Clock,
     target: f64,
@@ -102,13 +149,46 @@ impl Future for VirtualSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.yields < YIELDS {
-            self.yields += 1;
+        if self.clock.seconds() >= self.target {
+            return Poll::Ready(());
+        }
+        let is_next = self.clock.is_next(self.target);
+        if self.yields < YIELDS || !is_next {
+            // Whoever is not next begins to count again: what the next one wakes goes before it.
+            self.yields = if is_next { self.yields + 1 } else { 0 };
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         self.clock.advance_to(self.target);
         Poll::Ready(())
+    }
+}
+
+impl Drop for VirtualSleep {
+    fn drop(&mut self) {
+        self.clock.unregister(self.target);
+    }
+}
+
+#[derive(Debug)]
+struct Background(Clock);
+
+impl AsyncSleep for Background {
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let clock = self.0.clone();
+        if let Some(wall) = clock.wall_time(duration) {
+            return Sleep::new(tokio::time::sleep(wall));
+        }
+        let target = clock.seconds() + duration.as_secs_f64();
+        Sleep::new(std::future::poll_fn(move |context| {
+            if let State::Virtual { now, background, .. } = &mut *clock.lock()
+                && *now < target
+            {
+                background.push(context.waker().clone());
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        }))
     }
 }
 
@@ -123,6 +203,26 @@ mod tests {
         assert_eq!(clock.seconds(), 4600.0);
         clock.advance(-5.0);
         assert_eq!(clock.seconds(), 4600.0);
+    }
+
+    #[tokio::test]
+    async fn the_sleep_that_ends_first_ends_first() {
+        let clock = Clock::virtual_at(0.0);
+        let order = Mutex::new(Vec::new());
+        let sleep = async |seconds: u64| {
+            clock.sleep(Duration::from_secs(seconds)).await;
+            order.lock().unwrap().push((seconds, clock.seconds()));
+        };
+        let twice = async {
+            sleep(2).await;
+            sleep(3).await;
+        };
+        futures::join!(sleep(60), twice, sleep(4));
+        assert_eq!(*order.lock().unwrap(), [(2, 2.0), (4, 4.0), (3, 5.0), (60, 60.0)]);
+        // A sleep that was given up holds nothing back.
+        drop(clock.sleep(Duration::from_secs(1)));
+        clock.sleep(Duration::from_secs(2)).await;
+        assert_eq!(clock.seconds(), 62.0);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Conditions {
     pub rates: BTreeMap<String, Rate>,
     /// Seconds until other services see a new resource, by service.
     pub propagation: BTreeMap<String, f64>,
+    /// Seconds by which listing and describing calls are behind, as tag filters and new ids are in AWS.
+    pub list_lag_s: f64,
     /// The most instances at a time in each zone, by `type` or `type@zone`; others have no bound.
     pub capacity: BTreeMap<String, u64>,
     /// The organization (`o-…`) whose management account every account is; none if absent.
@@ -69,6 +71,8 @@ pub enum FaultKind {
     LostRequest,
     /// The call takes effect, then the connection breaks.
     LostReply,
+    /// The call takes effect, and its answer takes a minute and a half.
+    SlowReply,
     /// 500, without effect.
     ServerError,
     /// 503, without effect.

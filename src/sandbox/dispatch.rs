@@ -20,6 +20,13 @@ use super::{Sandbox, admin, ids, validate};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lost;
 
+/// Marks a response that arrives so many simulated seconds late.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slow(pub(crate) f64);
+
+/// How late a slow reply is, in seconds: later than most clients wait.
+const SLOW_S: f64 = 90.0;
+
 /// The facts of a request before its operation runs.
 struct Caller {
     scope: Scope,
@@ -169,6 +176,9 @@ fn run(
     if matches!(fault, Some(FaultKind::LostRequest | FaultKind::LostReply)) {
         response.extensions_mut().insert(Lost);
     }
+    if fault == Some(FaultKind::SlowReply) {
+        response.extensions_mut().insert(Slow(SLOW_S));
+    }
     response
 }
 
@@ -198,7 +208,7 @@ fn before(
             let message = format!("User: {} is not authorized to perform: {service}:{name}", caller.identity.arn);
             return Some(AwsError::new(manners.denied, message).status(403));
         }
-        Some(FaultKind::LostReply) | None => {}
+        Some(FaultKind::LostReply | FaultKind::SlowReply) | None => {}
     }
     let owner = format!("{}/{}", caller.identity.account, caller.scope.region);
     let allowed = world.buckets.take(&world.conditions.rates, &owner, service, name, caller.now);

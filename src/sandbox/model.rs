@@ -57,6 +57,13 @@ pub(crate) struct Operation {
     pub(crate) http_checksum: Option<serde_json::Value>,
 }
 
+impl Operation {
+    /// Tells whether it shows resources and changes none.
+    pub(crate) fn is_read(&self) -> bool {
+        ["Describe", "Get", "Head", "List"].iter().any(|start| self.name.starts_with(start))
+    }
+}
+
 /// Method, URI template and success status.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,7 +1,9 @@
 //! The seam to the SDK: an HTTP client whose answers come from the sandbox, in process.
 
 use std::fmt;
+use std::time::Duration;
 
+use aws_smithy_async::rt::sleep::AsyncSleep;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
@@ -12,7 +14,7 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::BodyExt;
 
 use super::Sandbox;
-use super::dispatch::Lost;
+use super::dispatch::{Lost, Slow};
 
 /// The bytes of one piece of a streamed answer.
 const PIECE: usize = 64 * 1024;
@@ -52,6 +54,9 @@ async fn exchange(sandbox: &Sandbox, request: HttpRequest) -> Result<HttpRespons
     let response = sandbox.handle(http::Request::from_parts(parts, body));
     if response.extensions().get::<Lost>().is_some() {
         return Err(ConnectorError::io("the connection was lost".into()));
+    }
+    if let Some(Slow(seconds)) = response.extensions().get::<Slow>() {
+        sandbox.clock().sleep(Duration::from_secs_f64(*seconds)).await;
     }
     let (parts, body) = response.into_parts();
     let body = if body.len() > PIECE { pieces(body) } else { SdkBody::from(body) };

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use aws_smithy_async::rt::sleep::AsyncSleep;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -11,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::dispatch::Lost;
+use super::dispatch::{Lost, Slow};
 use super::{Sandbox, codec};
 
 /// The largest request body in bytes (S3 allows 5 GiB; the sandbox holds bodies in memory).
@@ -79,6 +80,9 @@ async fn answer(sandbox: Sandbox, request: http::Request<Incoming>) -> Result<ht
     let response = sandbox.handle(http::Request::from_parts(parts, body.to_bytes()));
     if response.extensions().get::<Lost>().is_some() {
         return Err(Broken);
+    }
+    if let Some(Slow(seconds)) = response.extensions().get::<Slow>() {
+        sandbox.clock().sleep(Duration::from_secs_f64(*seconds)).await;
     }
     Ok(response.map(Full::new))
 }

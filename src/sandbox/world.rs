@@ -1,5 +1,6 @@
 //! The whole mutable state behind one lock: store, call log, conditions, bucket fills.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,9 +21,50 @@ pub(crate) struct World {
     pub(crate) log: CallLog,
     pub(crate) conditions: Conditions,
     pub(crate) buckets: Buckets,
+    /// What resources were before their latest changes, where the conditions make lists lag.
+    pub(crate) past: Past,
     /// Why the log could not be written; the call at hand reports it.
     pub(crate) failure: Option<String>,
     dir: Option<PathBuf>,
+}
+
+/// Earlier values of resources, newest last.
+#[derive(Debug, Default)]
+pub(crate) struct Past(BTreeMap<(Place, String), Vec<Change>>);
+
+#[derive(Debug)]
+struct Change {
+    id: String,
+    at: f64,
+    /// What it was before; none where it was not there.
+    was: Option<Value>,
+}
+
+impl Past {
+    /// Remembers what a resource was before a change.
+    pub(crate) fn add(&mut self, place: &Place, collection: &str, id: &str, at: f64, was: Option<Value>) {
+        let changes = self.0.entry((place.clone(), collection.to_owned())).or_default();
+        changes.push(Change { id: id.to_owned(), at, was });
+    }
+
+    /// Returns a collection as it was at a moment.
+    pub(crate) fn rewind(
+        &self,
+        place: &Place,
+        collection: &str,
+        current: impl Iterator<Item = (String, Value)>,
+        moment: f64,
+    ) -> BTreeMap<String, Value> {
+        let mut out: BTreeMap<String, Value> = current.collect();
+        let changes = self.0.get(&(place.clone(), collection.to_owned()));
+        for change in changes.into_iter().flatten().rev().take_while(|change| change.at > moment) {
+            match &change.was {
+                Some(value) => out.insert(change.id.clone(), value.clone()),
+                None => out.remove(&change.id),
+            };
+        }
+        out
+    }
 }
 
 /// Whom an access key stands for.
@@ -41,6 +83,7 @@ impl World {
             log: CallLog::default(),
             conditions: Conditions::default(),
             buckets: Buckets::default(),
+            past: Past::default(),
             failure: None,
             dir,
         };

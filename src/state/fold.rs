@@ -57,6 +57,9 @@ pub struct OpenIntent {
     pub arguments: Value,
     /// The id of what is updated or deleted, or of what a failed create is known to have left.
     pub id: Option<PhysicalId>,
+    /// When it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// Who may write.
@@ -104,6 +107,9 @@ pub struct State {
     pub intents: BTreeMap<Address, Vec<OpenIntent>>,
     /// The highest generation each address ever had, so that no idempotency token is used twice.
     pub generations: BTreeMap<Address, u64>,
+    /// When each address was last written about: what was changed a moment ago may not show yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub touched: BTreeMap<Address, Timestamp>,
     pub applied: BTreeMap<String, AppliedPlan>,
     pub lease: Option<Lease>,
     /// The latest record by stream and key.
@@ -162,7 +168,7 @@ impl State {
             }
             Entry::Ledger { stream, key, record } => self.fold_ledger(stream, key, record),
             Entry::Note { .. } => {}
-            _ => self.fold_resource(entry),
+            _ => self.fold_resource(entry, time),
         }
     }
 
@@ -178,9 +184,12 @@ impl State {
         }
     }
 
-    fn fold_resource(&mut self, entry: &Entry) {
+    fn fold_resource(&mut self, entry: &Entry, time: Timestamp) {
+        if let Some(address) = entry.address() {
+            self.touched.insert(address.clone(), time);
+        }
         match entry {
-            Entry::Intent { .. } => self.fold_intent(entry),
+            Entry::Intent { .. } => self.fold_intent(entry, time),
             Entry::Created { address, kind, id, generation, .. } => {
                 self.close_intents(address, |intent| {
                     matches!(intent.action, Action::Create | Action::Replace) && intent.generation == *generation
@@ -237,7 +246,7 @@ impl State {
         }
     }
 
-    fn fold_intent(&mut self, entry: &Entry) {
+    fn fold_intent(&mut self, entry: &Entry, time: Timestamp) {
         let Entry::Intent { run, step, address, kind, action, generation, token, id, arguments } = entry else {
             return;
         };
@@ -254,6 +263,7 @@ impl State {
             token: token.clone(),
             id: id.clone(),
             arguments: arguments.clone(),
+            at: Some(time),
         });
     }
 

@@ -97,7 +97,7 @@ def test_key_and_logs_are_tested(trail, made, client, account, refused):
         trail.update_trail(Name="main", CloudWatchLogsLogGroupArn=group.replace("/trail", "/none"), CloudWatchLogsRoleArn=role)
 
 
-def test_organization(trail, made, s3, bucket, account, server, refused):
+def test_organization(trail, made, client, bucket, account, server, refused):
     server.admin("faults", {"organization": "o-example0001"})
     try:
         with refused("InsufficientS3BucketPolicyException"):
@@ -106,7 +106,7 @@ def test_organization(trail, made, s3, bucket, account, server, refused):
         policy["Statement"].append({"Effect": "Allow", "Principal": {"Service": "cloudtrail.amazonaws.com"},
                                     "Action": "s3:PutObject",
                                     "Resource": f"arn:aws:s3:::{bucket}/AWSLogs/o-example0001/*"})
-        s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+        client("s3").put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
         assert trail.update_trail(Name="main", IsOrganizationTrail=True)["IsOrganizationTrail"] is True
         assert trail.get_trail(Name="main")["Trail"]["IsOrganizationTrail"] is True
         assert trail.update_trail(Name="main", IsOrganizationTrail=False)["IsOrganizationTrail"] is False

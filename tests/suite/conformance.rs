@@ -11,71 +11,11 @@ use opora::graph::Address;
 use opora::kind::{KindSchema, OnChange, Owner, Seen};
 use opora::plan::Action;
 use opora::sandbox::{Conditions, Fault, FaultKind};
-use opora::spec::{Environment, yaml};
-use serde_json::{Map, Value, json};
+use opora::spec::Environment;
+use serde_json::Value;
 
-use crate::support::{ACCOUNT, REGION, World};
-
-/// One sample file.
-struct Sample {
-    /// The conditions of the simulated account.
-    conditions: Conditions,
-    arguments: Value,
-    needs: Value,
-    updates: Vec<Value>,
-    replaces: Vec<Value>,
-}
-
-fn sample_path(kind: &str) -> String {
-    format!("{}/tests/suite/samples/{kind}.yaml", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn sample(kind: &str) -> Sample {
-    let path = sample_path(kind);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{kind} needs a sample, {path}: {error}"));
-    let mut sources = opora::diagnostic::SourceMap::default();
-    let (node, problems) = yaml::parse(&text, sources.add(path, text.as_str()));
-    assert_eq!(problems, Vec::new(), "{kind}");
-    let value = node.expect("a sample is not empty").to_json();
-    let list = |name: &str| value.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    let conditions = value.get("conditions").cloned().unwrap_or_else(|| json!({}));
-    Sample {
-        conditions: serde_json::from_value(conditions).expect("the sandbox's own conditions"),
-        arguments: value.get("arguments").cloned().unwrap_or_else(|| json!({})),
-        needs: value.get("needs").cloned().unwrap_or_else(|| json!({})),
-        updates: list("updates"),
-        replaces: list("replaces"),
-    }
-}
-
-fn spec(sample: &Sample, kind: &str, arguments: &Value) -> String {
-    let mut resources = sample.needs.as_object().cloned().unwrap_or_default();
-    let of_kind = resources.entry(kind.to_owned()).or_insert_with(|| json!({}));
-    of_kind["sample"] = arguments.clone();
-    json!({ "opora": 1, "environment": "conformance", "account": ACCOUNT, "region": REGION, "resources": resources })
-        .to_string()
-}
-
-/// Merges a patch as RFC 7386 does: null takes a key away.
-fn merge(into: &mut Value, patch: &Value) {
-    let Some(patch) = patch.as_object() else {
-        *into = patch.clone();
-        return;
-    };
-    if !into.is_object() {
-        *into = Value::Object(Map::new());
-    }
-    let map = into.as_object_mut().unwrap();
-    for (key, value) in patch {
-        if value.is_null() {
-            map.remove(key);
-        } else if value.is_object() {
-            merge(map.entry(key.clone()).or_insert(Value::Null), value);
-        } else {
-            map.insert(key.clone(), value.clone());
-        }
-    }
-}
+use crate::sample::{Sample, merge, sample, spec};
+use crate::support::World;
 
 struct Bench {
     world: World,

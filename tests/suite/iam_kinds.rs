@@ -42,6 +42,7 @@ impl World {
         let seam = Seam {
             http: sandbox.http_client(),
             time: SharedTimeSource::new(sandbox.clock()),
+            background: sandbox.clock().background(),
             sleep: SharedAsyncSleep::new(sandbox.clock()),
         };
         let credentials = Credentials::new(ACCOUNT, "any", None, None, "test");

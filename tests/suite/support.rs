@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use aws_credential_types::Credentials;
 use aws_smithy_async::rt::sleep::SharedAsyncSleep;
 use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use opora::apply::{Event, Report, Session, Stop, recover};
 use opora::aws::resource::SecretValues;
 use opora::aws::{Aws, Pacing, Seam, connect, kinds};
@@ -108,10 +109,16 @@ impl World {
 
 /// Connects to a sandbox as the account's administrator.
 pub fn connect_to(sandbox: &Sandbox) -> Aws {
+    connect_by(sandbox, sandbox.http_client())
+}
+
+/// Connects to a sandbox through an HTTP client that may do things to the calls.
+pub fn connect_by(sandbox: &Sandbox, http: SharedHttpClient) -> Aws {
     let clock = sandbox.clock();
     let seam = Seam {
-        http: sandbox.http_client(),
+        http,
         time: SharedTimeSource::new(clock.clone()),
+        background: clock.background(),
         sleep: SharedAsyncSleep::new(clock),
     };
     connect::connect_with(seam, Credentials::from_keys(ACCOUNT, "sandbox", None), REGION, Pacing::new(1.0))

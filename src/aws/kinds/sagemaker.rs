@@ -99,7 +99,11 @@ pub(super) async fn find_by_name(
         Err(error) => error.absent()?,
     };
     let Some(arn) = found else { return Ok(Vec::new()) };
-    let (_, owner) = tags(cx.aws, &arn).await?;
+    let owner = match tags(cx.aws, &arn).await {
+        Ok((_, owner)) => owner,
+        // Made a moment ago, its tags do not show yet.
+        Err(error) => error.absent()?,
+    };
     Ok(if owner.as_ref() == Some(cx.owner) { vec![name.into()] } else { Vec::new() })
 }
 

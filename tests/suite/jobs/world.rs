@@ -257,6 +257,7 @@ impl World {
         let seam = Seam {
             http: SharedHttpClient::new(http),
             time: SharedTimeSource::new(clock.clone()),
+            background: clock.background(),
             sleep: SharedAsyncSleep::new(clock),
         };
         connect::connect_with(seam, Credentials::from_keys(ACCOUNT, "test", None), "us-east-1", Pacing::new(1.0))
