@@ -43,6 +43,9 @@ struct Serve {
     /// Simulated seconds per second.
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
+    /// Holds IAM users and role sessions to their policies, and verifies their signatures.
+    #[arg(long)]
+    enforce_iam: bool,
     /// Decides the ids of a new world.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -109,6 +112,9 @@ async fn serve(options: &Serve, context: &Context) -> std::io::Result<()> {
         clock.advance(kept - clock.seconds());
     }
     let sandbox = sandbox.with_clock(clock);
+    if options.enforce_iam {
+        sandbox.enforce_iam();
+    }
     let listener = tokio::net::TcpListener::bind(options.listen).await?;
     context.out.raw(&format!("listening on http://{}\n", listener.local_addr()?));
     std::io::stdout().flush()?;

@@ -181,15 +181,6 @@ impl Call<'_> {
         self.world.conditions.organization.as_deref()
     }
 
-    /// Returns another service's collection of the same caller, without what has not propagated yet.
-    pub(crate) fn elsewhere_list(&self, service: &str, collection: &str) -> Vec<(String, Value)> {
-        let Some(found) = super::services::service(service) else { return Vec::new() };
-        let ids = self.list_at(&self.place_of(found), collection);
-        ids.into_iter()
-            .filter_map(|(id, _)| self.elsewhere(service, collection, &id).map(|value| (id, value)))
-            .collect()
-    }
-
     /// Returns the regions in which the caller's account has resources of a service.
     pub(crate) fn regions(&self, service: &str) -> Vec<String> {
         let shelves = self.world.store.shelves().map(|(place, _)| place);
@@ -292,6 +283,16 @@ impl Call<'_> {
     /// Returns whom an access key stands for.
     pub(crate) fn identity_of(&self, access_key: &str) -> Result<super::world::Identity, &'static str> {
         self.world.identity(access_key, self.partition(), self.now)
+    }
+
+    /// Returns what is kept of an access key that was given out.
+    pub(crate) fn key_entry(&self, access_key: &str) -> Option<Value> {
+        self.world.key_entry(access_key).cloned()
+    }
+
+    /// Tells whether callers are held to their IAM policies.
+    pub(crate) fn enforced(&self) -> bool {
+        self.world.enforced()
     }
 
     /// Returns the log of handled calls, oldest first.

@@ -23,6 +23,8 @@ pub struct Conditions {
     pub capacity: BTreeMap<String, u64>,
     /// The organization (`o-…`) whose management account every account is; none if absent.
     pub organization: Option<String>,
+    /// Whether users and role sessions are held to their IAM policies, and signatures are verified.
+    pub enforce_iam: bool,
     /// Faults, the first that applies is taken.
     pub faults: Vec<Fault>,
 }

@@ -14,7 +14,7 @@ use super::model::{self, Model, Operation};
 use super::route::{self, Route};
 use super::services::{self, Service};
 use super::world::{Identity, World};
-use super::{Sandbox, admin, ids, validate};
+use super::{Sandbox, admin, enforce, ids, validate};
 
 /// Marks a response that must not reach the client: the connection breaks instead.
 #[derive(Debug, Clone, Copy)]
@@ -46,10 +46,11 @@ impl Sandbox {
         }
         let head = request.method() == http::Method::HEAD;
         let request = incoming(request);
-        let now = self.clock().seconds();
+        let clock = self.clock();
+        let (now, client_now) = (clock.seconds(), clock.client_seconds());
         let mut world = self.lock();
         world.store.header.now = now;
-        let mut response = answer(&mut world, request, now);
+        let mut response = answer(&mut world, request, now, client_now);
         let flushed = world.store.flush().map_err(|error| error.to_string());
         if let Err(error) = world.failure.take().map_or(flushed, Err) {
             let text = format!("the sandbox can not write its folder: {error}");
@@ -80,7 +81,7 @@ fn incoming(request: HttpRequest<Bytes>) -> Request {
     request
 }
 
-fn answer(world: &mut World, mut request: Request, now: f64) -> Response<Bytes> {
+fn answer(world: &mut World, mut request: Request, now: f64, client_now: f64) -> Response<Bytes> {
     world.store.header.calls += 1;
     let number = world.store.header.calls;
     let request_id = ids::uuid(&ids::entropy(world.store.header.seed, "request", number));
@@ -95,25 +96,29 @@ fn answer(world: &mut World, mut request: Request, now: f64) -> Response<Bytes> 
         return codec::encode_error(wire, None, &error, &request_id, &request.path);
     };
     let models = model::signed_as(&scope.signing_name);
+    let partition = identity::partition(&scope.region);
+    let identity = world.identity(&scope.access_key, partition, now).map_err(|code| match code {
+        "ExpiredToken" => enforce::Fault::Expired,
+        _ => enforce::Fault::UnknownKey,
+    });
+    let identity = identity.and_then(|identity| {
+        if let (true, Some(entry)) = (world.enforced(), world.key_entry(&scope.access_key)) {
+            enforce::verify(&request, entry, client_now)?;
+        }
+        Ok(identity)
+    });
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(fault) => {
+            let wire = route::wire(&models, &request);
+            let error = enforce::refusal(wire, &scope.signing_name, &fault);
+            return codec::encode_error(wire, None, &error, &request_id, &request.path);
+        }
+    };
     if scope.signing_name == "s3" {
         let host = request.header("host").unwrap_or_default();
         request.path = route::s3_path(host, &request.path);
     }
-    let partition = identity::partition(&scope.region);
-    let identity = match world.identity(&scope.access_key, partition, now) {
-        Ok(identity) => identity,
-        Err(code) => {
-            let wire = route::wire(&models, &request);
-            let code = match (wire, code) {
-                (Wire::Query | Wire::Ec2 | Wire::RestXml, code) => code,
-                (_, "ExpiredToken") => "ExpiredTokenException",
-                _ => "UnrecognizedClientException",
-            };
-            let message = "The security token included in the request is invalid or expired";
-            let error = AwsError::new(code, message).status(403);
-            return codec::encode_error(wire, None, &error, &request_id, &request.path);
-        }
-    };
     let caller = Caller { scope, identity, request_id, number, now };
     match route::route(&models, &request) {
         Route::Found { wire, model, operation, labels } => {
@@ -234,10 +239,6 @@ fn perform(
     }
     let input = codec::decode(wire, model, operation, &request, labels)?;
     validate::validate(service, model, operation, &input)?;
-    if service.name == "ec2" && input.get("DryRun") == Some(&Value::Bool(true)) {
-        let message = "Request would have succeeded, but DryRun flag is set.";
-        return Err(AwsError::new("DryRunOperation", message).status(412));
-    }
     let mut call = Call {
         service,
         model,
@@ -257,6 +258,11 @@ fn perform(
         now: caller.now,
         world,
     };
+    enforce::check(&call, &input)?;
+    if service.name == "ec2" && input.get("DryRun") == Some(&Value::Bool(true)) {
+        let message = "Request would have succeeded, but DryRun flag is set.";
+        return Err(AwsError::new("DryRunOperation", message).status(412));
+    }
     let output = handler(&mut call, &input)?;
     *touched = std::mem::take(&mut call.touched);
     Ok(Reply { output, body: call.reply_body, status: call.reply_status, headers: call.reply_headers })

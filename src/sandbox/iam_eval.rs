@@ -1,8 +1,8 @@
 //! Evaluates IAM policies: identity, boundary and resource policies, conditions, wildcards, explicit denies.
 //!
 //! Pure: documents and a request in, a decision out. It follows the evaluation logic that IAM's user guide
-//! describes; organisation policies, session policies and `NotPrincipal` are deliberately absent, and a
-//! condition operator that it does not know never matches an allow and always matches a deny.
+//! describes; organisation policies and `NotPrincipal` are deliberately absent, and a condition operator that
+//! it does not know never matches an allow and always matches a deny.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -39,6 +39,8 @@ pub(crate) struct Request<'r> {
 pub(crate) struct Policies<'p> {
     pub(crate) identity: &'p [Value],
     pub(crate) boundary: Option<&'p Value>,
+    /// What a session was narrowed to when it was made.
+    pub(crate) session: Option<&'p [Value]>,
     pub(crate) resource: Option<&'p Value>,
     /// The account of the resource, where it is another than the caller's.
     pub(crate) foreign: bool,
@@ -54,11 +56,22 @@ pub(crate) enum Decision {
     ImplicitDeny,
 }
 
+/// Which policies a decision comes from; for an implicit deny, which did not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Identity,
+    Boundary,
+    Session,
+    Resource,
+}
+
 /// How a document bears on a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Verdict {
     /// Allows, naming the caller itself or everybody.
     direct: bool,
+    /// Allows, naming the role of the caller's session.
+    role: bool,
     /// Allows, naming the caller's account.
     account: bool,
     deny: bool,
@@ -66,49 +79,79 @@ struct Verdict {
 
 /// Decides a request.
 pub(crate) fn decide(policies: &Policies<'_>, request: &Request<'_>) -> Decision {
-    let mut identity = Verdict::default();
-    for document in policies.identity {
-        let one = judge(document, request, false);
-        identity.direct |= one.direct;
-        identity.deny |= one.deny;
-    }
+    explain(policies, request).0
+}
+
+/// Decides a request and says which policies that comes from.
+pub(crate) fn explain(policies: &Policies<'_>, request: &Request<'_>) -> (Decision, Reason) {
+    let identity = judge_all(policies.identity, request);
     let boundary = policies.boundary.map(|document| judge(document, request, false));
+    let session = policies.session.map(|documents| judge_all(documents, request));
     let resource = policies.resource.map(|document| judge(document, request, true)).unwrap_or_default();
-    if identity.deny || resource.deny || boundary.is_some_and(|verdict| verdict.deny) {
-        return Decision::ExplicitDeny;
+    let denies = |verdict: &Option<Verdict>| verdict.is_some_and(|verdict| verdict.deny);
+    for (denied, reason) in [
+        (identity.deny, Reason::Identity),
+        (resource.deny, Reason::Resource),
+        (denies(&boundary), Reason::Boundary),
+        (denies(&session), Reason::Session),
+    ] {
+        if denied {
+            return (Decision::ExplicitDeny, reason);
+        }
     }
-    let own = identity.direct && boundary.is_none_or(|verdict| verdict.direct);
-    let resource_allows = resource.direct || resource.account;
-    let allowed = if request.caller.service.is_some() {
-        resource.direct
+    let within_boundary = boundary.is_none_or(|verdict| verdict.direct);
+    let within_session = session.is_none_or(|verdict| verdict.direct);
+    let own = identity.direct && within_boundary && within_session;
+    // What names the session itself is not narrowed by boundary and session policies; what names its role is.
+    let direct = resource.direct || (resource.role && within_boundary && within_session);
+    let (allowed, theirs) = if request.caller.service.is_some() {
+        (resource.direct, true)
     } else if policies.foreign {
-        own && resource_allows
+        (own && (resource.direct || resource.role || resource.account), own)
     } else if policies.resource_decides {
-        resource.direct || (resource.account && own)
+        (direct || (resource.account && own), own || !resource.account)
     } else {
-        own || resource.direct
+        (own || direct, false)
     };
-    if allowed { Decision::Allowed } else { Decision::ImplicitDeny }
+    if allowed {
+        return (Decision::Allowed, Reason::Identity);
+    }
+    let reason = match (theirs, identity.direct || resource.role, within_boundary) {
+        (true, ..) => Reason::Resource,
+        (false, false, _) => Reason::Identity,
+        (false, true, false) => Reason::Boundary,
+        (false, true, true) => Reason::Session,
+    };
+    (Decision::ImplicitDeny, reason)
+}
+
+fn judge_all(documents: &[Value], request: &Request<'_>) -> Verdict {
+    let mut all = Verdict::default();
+    for document in documents {
+        let one = judge(document, request, false);
+        all.direct |= one.direct;
+        all.deny |= one.deny;
+    }
+    all
 }
 
 fn judge(document: &Value, request: &Request<'_>, with_principal: bool) -> Verdict {
     let mut out = Verdict::default();
     for statement in statements(document) {
         let deny = statement["Effect"] == "Deny";
-        let named = if with_principal { principal(statement, request.caller) } else { Some(true) };
-        let Some(direct) = named else { continue };
+        let named = if with_principal { principal(statement, request.caller) } else { Some(Named::Itself) };
+        let Some(named) = named else { continue };
         if !action(statement, request.action) || !resource(statement, request, with_principal) {
             continue;
         }
         if !conditions(statement.get("Condition"), request, deny) {
             continue;
         }
-        if deny {
-            out.deny = true;
-        } else if direct {
-            out.direct = true;
-        } else {
-            out.account = true;
+        match named {
+            _ if deny => out.deny = true,
+            Named::Itself => out.direct = true,
+            Named::Role => out.role = true,
+            Named::Account => out.account = true,
         }
     }
     out
@@ -158,27 +201,40 @@ fn resource(statement: &Value, request: &Request<'_>, of_resource: bool) -> bool
     }
 }
 
-/// Tells whether a statement names the caller: `Some(true)` itself or everybody, `Some(false)` its account.
-fn principal(statement: &Value, caller: &Caller) -> Option<bool> {
+/// As what a statement names the caller.
+#[derive(Debug, Clone, Copy)]
+enum Named {
+    /// By its own ARN, or as everybody.
+    Itself,
+    /// By the role of its session.
+    Role,
+    /// By its account.
+    Account,
+}
+
+/// Tells whether and as what a statement names the caller.
+fn principal(statement: &Value, caller: &Caller) -> Option<Named> {
     let named = statement.get("Principal")?;
     if named == "*" {
-        return Some(true);
+        return Some(Named::Itself);
     }
     let of = |kind: &str| texts(named.get(kind));
     if let Some(service) = &caller.service {
-        return of("Service").iter().any(|name| name == service).then_some(true);
+        return of("Service").iter().any(|name| name == service).then_some(Named::Itself);
     }
-    let mut account = None;
+    let mut found = None;
     for name in of("AWS") {
-        if name == "*" || name == caller.arn || caller.role.as_deref() == Some(name.as_str()) {
-            return Some(true);
+        if name == "*" || name == caller.arn {
+            return Some(Named::Itself);
         }
         let root = name.split_once(":iam::").and_then(|(_, rest)| rest.strip_suffix(":root"));
-        if name == caller.account || root == Some(caller.account.as_str()) {
-            account = Some(false);
+        if caller.role.as_deref() == Some(name.as_str()) {
+            found = Some(Named::Role);
+        } else if found.is_none() && (name == caller.account || root == Some(caller.account.as_str())) {
+            found = Some(Named::Account);
         }
     }
-    account
+    found
 }
 
 /// Matches `*` for any text and `?` for any one character.
@@ -405,8 +461,13 @@ mod tests {
             (&root, &identity, true, false, Decision::Allowed),
             (&other, &identity, true, false, Decision::ImplicitDeny),
         ] {
-            let policies =
-                Policies { identity, resource: Some(resource), foreign, resource_decides: decides, boundary: None };
+            let policies = Policies {
+                identity,
+                resource: Some(resource),
+                foreign,
+                resource_decides: decides,
+                ..Policies::default()
+            };
             assert_eq!(asked(&policies, &none), decision, "{resource} {foreign} {decides}");
         }
     }

@@ -1,6 +1,6 @@
 //! Who sends a request and to what: account, region and service from its SigV4 credential scope.
 //!
-//! Signatures are not verified: any secret does. A request without a scope is refused by the caller.
+//! Signatures are looked at elsewhere. A request without a scope is refused by the caller.
 
 use super::codec::Request;
 

@@ -25,10 +25,12 @@ pub(crate) struct Model {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Metadata {
-    pub(crate) endpoint_prefix: String,
+    #[cfg(test)]
+    endpoint_prefix: String,
     pub(crate) protocol: String,
+    #[cfg(test)]
     #[serde(default)]
-    pub(crate) signing_name: Option<String>,
+    signing_name: Option<String>,
     #[serde(default)]
     pub(crate) target_prefix: Option<String>,
     #[serde(default)]
@@ -49,12 +51,11 @@ pub(crate) struct Operation {
     pub(crate) input: Option<Side>,
     #[serde(default)]
     pub(crate) output: Option<Side>,
+    #[cfg(test)]
     #[serde(default)]
-    pub(crate) errors: Vec<String>,
+    errors: Vec<String>,
     #[serde(default)]
     pub(crate) paging: Option<Paging>,
-    #[serde(default)]
-    pub(crate) http_checksum: Option<serde_json::Value>,
 }
 
 impl Operation {
@@ -92,8 +93,6 @@ pub(crate) struct Paging {
     pub(crate) limit_key: Option<String>,
     #[serde(default)]
     pub(crate) more_results: Option<String>,
-    #[serde(default)]
-    pub(crate) result_key: Option<Names>,
 }
 
 /// One name or several.
@@ -161,8 +160,6 @@ pub(crate) struct Shape {
     #[serde(default)]
     pub(crate) flattened: bool,
     #[serde(default)]
-    pub(crate) location_name: Option<String>,
-    #[serde(default)]
     pub(crate) timestamp_format: Option<String>,
     #[serde(default)]
     pub(crate) xml_namespace: Option<XmlNamespace>,
@@ -214,14 +211,10 @@ pub(crate) struct ErrorFacts {
 
 /// A prefix and URI of an XML namespace.
 #[derive(Debug, Deserialize, Clone)]
-#[serde(untagged)]
-pub(crate) enum XmlNamespace {
-    Uri(String),
-    Full {
-        uri: String,
-        #[serde(default)]
-        prefix: Option<String>,
-    },
+pub(crate) struct XmlNamespace {
+    pub(crate) uri: String,
+    #[serde(default)]
+    pub(crate) prefix: Option<String>,
 }
 
 /// A reference to a shape from a structure, list or map, with its wire names.
@@ -248,8 +241,6 @@ pub(crate) struct Member {
     #[serde(default)]
     pub(crate) jsonvalue: bool,
     #[serde(default)]
-    pub(crate) idempotency_token: bool,
-    #[serde(default)]
     pub(crate) eventpayload: bool,
     #[serde(default)]
     pub(crate) eventheader: bool,
@@ -262,7 +253,8 @@ impl Model {
     }
 
     /// Returns the name that SigV4 scopes of this service carry.
-    pub(crate) fn signing_name(&self) -> &str {
+    #[cfg(test)]
+    fn signing_name(&self) -> &str {
         self.metadata.signing_name.as_deref().unwrap_or(&self.metadata.endpoint_prefix)
     }
 
@@ -317,7 +309,8 @@ pub(crate) fn model(name: &str) -> Option<&'static Model> {
 }
 
 /// Returns the names of all services with a model.
-pub(crate) fn services() -> impl Iterator<Item = &'static str> {
+#[cfg(test)]
+fn services() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|(name, ..)| *name)
 }
 

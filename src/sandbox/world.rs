@@ -23,6 +23,8 @@ pub(crate) struct World {
     pub(crate) buckets: Buckets,
     /// What resources were before their latest changes, where the conditions make lists lag.
     pub(crate) past: Past,
+    /// Whether policies and signatures are enforced whatever the conditions say.
+    pub(crate) enforces: bool,
     /// Why the log could not be written; the call at hand reports it.
     pub(crate) failure: Option<String>,
     dir: Option<PathBuf>,
@@ -73,6 +75,8 @@ pub(crate) struct Identity {
     pub(crate) account: String,
     pub(crate) arn: String,
     pub(crate) user_id: String,
+    /// Whether policies apply to it where they are enforced.
+    pub(crate) policed: bool,
 }
 
 impl World {
@@ -84,6 +88,7 @@ impl World {
             conditions: Conditions::default(),
             buckets: Buckets::default(),
             past: Past::default(),
+            enforces: false,
             failure: None,
             dir,
         };
@@ -142,17 +147,31 @@ impl World {
         Place { account: "sandbox".to_owned(), region: GLOBAL.to_owned(), service: "sessions".to_owned() }
     }
 
+    /// Tells whether callers are held to their policies.
+    pub(crate) fn enforced(&self) -> bool {
+        self.enforces || self.conditions.enforce_iam
+    }
+
+    /// Returns what is kept of an access key that was given out.
+    pub(crate) fn key_entry(&self, access_key: &str) -> Option<&Value> {
+        let keys = self.store.shelf(&Self::sessions())?.collections.get("keys")?;
+        keys.get(access_key).map(|entry| &entry.value)
+    }
+
     /// Returns whom an access key stands for: a registered identity, else an account's default user.
     pub(crate) fn identity(&self, access_key: &str, partition: &str, now: f64) -> Result<Identity, &'static str> {
-        let keys = self.store.shelf(&Self::sessions()).and_then(|shelf| shelf.collections.get("keys"));
-        if let Some(entry) = keys.and_then(|keys| keys.get(access_key)) {
-            if entry.value["expires"].as_f64().is_some_and(|end| end <= now) {
+        if let Some(entry) = self.key_entry(access_key) {
+            if entry["expires"].as_f64().is_some_and(|end| end <= now) {
                 return Err("ExpiredToken");
             }
-            let get = |key: &str| entry.value[key].as_str().unwrap_or_default().to_owned();
-            return Ok(Identity { account: get("account"), arn: get("arn"), user_id: get("user_id") });
+            let get = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+            let (account, arn) = (get("account"), get("arn"));
+            let admin = entry["admin"] == true || arn == administrator(&account, partition);
+            return Ok(Identity { account, arn, user_id: get("user_id"), policed: !admin });
         }
-        if access_key.starts_with("ASIA") {
+        // Whoever enforces policies has no use for keys that look given out and are not.
+        let given_out = self.enforced() && access_key.len() == 20 && access_key.starts_with("AKIA");
+        if access_key.starts_with("ASIA") || given_out {
             return Err("InvalidClientTokenId");
         }
         let account = if is_account(access_key) { access_key } else { DEFAULT_ACCOUNT };
@@ -160,8 +179,9 @@ impl World {
         let tail = super::ids::letters(&bytes, super::ids::BASE32, 17);
         Ok(Identity {
             account: account.to_owned(),
-            arn: format!("arn:{partition}:iam::{account}:user/sandbox"),
+            arn: administrator(account, partition),
             user_id: format!("AIDA{tail}"),
+            policed: false,
         })
     }
 
@@ -180,4 +200,9 @@ impl World {
             "resources": kinds,
         })
     }
+}
+
+/// Returns the ARN of an account's administrator, for whom any key stands that names nobody else.
+fn administrator(account: &str, partition: &str) -> String {
+    format!("arn:{partition}:iam::{account}:user/sandbox")
 }

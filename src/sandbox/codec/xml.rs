@@ -260,7 +260,7 @@ impl Writer {
 
     fn open_structure(&mut self, shape: &Shape, name: &str, namespace: Option<&XmlNamespace>, value: &Value) {
         let mut attributes: Vec<(String, String)> = Vec::new();
-        if let Some(XmlNamespace::Full { uri, prefix }) = namespace.or(shape.xml_namespace.as_ref()) {
+        if let Some(XmlNamespace { uri, prefix }) = namespace.or(shape.xml_namespace.as_ref()) {
             let key = prefix.as_ref().map_or("xmlns".to_owned(), |p| format!("xmlns:{p}"));
             attributes.push((key, uri.clone()));
         }

@@ -8,7 +8,7 @@ mod documents;
 mod ec2;
 pub(crate) mod iam;
 mod keys;
-mod kms;
+pub(crate) mod kms;
 mod logs;
 mod s3;
 mod sagemaker;

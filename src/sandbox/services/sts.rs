@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Operations;
 use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::codec::time;
+use crate::sandbox::enforce;
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::iam_eval::{Caller, Context, Decision, Policies, Request, decide};
 use crate::sandbox::identity::is_account;
@@ -38,9 +39,10 @@ fn get_session_token(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = "Cannot call GetSessionToken with session credentials";
         return Err(AwsError::new("AccessDenied", message).status(403));
     }
-    let (account, arn, user_id) = (call.account.clone(), call.principal.clone(), call.user_id.clone());
+    let (account, arn, user_id) = (&call.account, &call.principal, &call.user_id);
     let life = input["DurationSeconds"].as_f64().unwrap_or(43_200.0);
-    Ok(json!({"Credentials": credentials(call, &account, &arn, &user_id, life)}))
+    let identity = json!({"account": account, "arn": arn, "user_id": user_id});
+    Ok(json!({"Credentials": credentials(call, identity, life)}))
 }
 
 fn assume_role(call: &mut Call<'_>, input: &Value) -> Answer {
@@ -84,8 +86,13 @@ fn assume_role(call: &mut Call<'_>, input: &Value) -> Answer {
     });
     let arn = format!("arn:{partition}:sts::{account}:assumed-role/{name}/{session}");
     let user_id = format!("{role_id}:{session}");
+    let narrowed = enforce::narrowed(call, input)?;
+    // Any role of an account in which nothing was made may do anything there.
+    let identity = json!({
+        "account": account, "arn": arn, "user_id": user_id, "policies": narrowed, "admin": role.is_none(),
+    });
     let mut answer = json!({
-        "Credentials": credentials(call, account, &arn, &user_id, life),
+        "Credentials": credentials(call, identity, life),
         "AssumedRoleUser": {"Arn": arn, "AssumedRoleId": user_id},
     });
     if let Some(source) = optional(input, "SourceIdentity") {
@@ -94,10 +101,11 @@ fn assume_role(call: &mut Call<'_>, input: &Value) -> Answer {
     Ok(answer)
 }
 
-/// Asks a role's trust policy; the caller's own policies are taken to allow the call.
+/// Asks a role's trust policy, and the caller's own policies where they are enforced.
 fn trusted(call: &Call<'_>, input: &Value, role: &Value, account: &str) -> bool {
     let Ok(trust) = serde_json::from_str::<Value>(text(role, "_trust")) else { return false };
-    let own = json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+    let all = [json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})];
+    let principal = enforce::principal(call);
     let caller = caller(call);
     let mut context = Context::new();
     let mut put = |key: &str, value: &str| context.insert(key.to_ascii_lowercase(), vec![value.to_owned()]);
@@ -116,8 +124,9 @@ fn trusted(call: &Call<'_>, input: &Value, role: &Value, account: &str) -> bool 
     }
     let request = Request { caller: &caller, action: "sts:AssumeRole", resource: text(role, "Arn"), context: &context };
     let policies = Policies {
-        identity: std::slice::from_ref(&own),
-        boundary: None,
+        identity: principal.as_ref().map_or(&all[..], |principal| &principal.identity),
+        boundary: principal.as_ref().and_then(|principal| principal.boundary.as_ref()),
+        session: principal.as_ref().and_then(|principal| principal.session.as_deref()),
         resource: Some(&trust),
         foreign: account != call.account,
         resource_decides: true,
@@ -136,12 +145,15 @@ fn caller(call: &Call<'_>) -> Caller {
     Caller { account: call.account.clone(), arn: call.principal.clone(), role, service: None }
 }
 
-fn credentials(call: &mut Call<'_>, account: &str, arn: &str, user_id: &str, life_s: f64) -> Value {
+fn credentials(call: &mut Call<'_>, mut identity: Value, life_s: f64) -> Value {
     let key = format!("ASIA{}", call.letters(BASE32, 16));
     let secret = call.letters(BASE32, 40);
     let token = crate::sandbox::codec::to_base64(call.letters(BASE32, 120).as_bytes());
     let expires = call.now() + life_s;
-    call.register_key(&key, json!({"account": account, "arn": arn, "user_id": user_id, "expires": expires}));
+    identity["expires"] = json!(expires);
+    identity["secret"] = json!(secret);
+    identity["token"] = json!(token);
+    call.register_key(&key, identity);
     json!({
         "AccessKeyId": key,
         "SecretAccessKey": secret,

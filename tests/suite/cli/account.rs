@@ -84,8 +84,7 @@ async fn an_expired_session() {
     server.admin("clock", Some(r#"{"advance_s": 1000}"#));
     assert_snapshot!(terminal.run("plan"), @"
     ! error[AWS005]: the credentials are missing, expired or not valid
-    !   sts:GetCallerIdentity answered ExpiredToken: The security token included in the request is invalid
-    !   or expired
+    !   sts:GetCallerIdentity answered ExpiredToken: The security token included in the request is expired
     !   request id [uuid]
     !   help: sign in again (for example `aws sso login`) and repeat the command
     exit 1
@@ -99,7 +98,7 @@ fn a_key_that_nobody_knows() {
     assert_snapshot!(terminal.run("plan"), @"
     ! error[AWS005]: the credentials are missing, expired or not valid
     !   sts:GetCallerIdentity answered InvalidClientTokenId: The security token included in the request is
-    !   invalid or expired
+    !   invalid.
     !   request id [uuid]
     !   help: sign in again (for example `aws sso login`) and repeat the command
     exit 1

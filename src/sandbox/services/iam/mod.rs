@@ -23,8 +23,10 @@ use super::Operations;
 use crate::sandbox::call::{Call, text};
 use crate::sandbox::error::AwsError;
 use crate::sandbox::ids::BASE32;
+use crate::sandbox::store::{GLOBAL, Place};
 
 pub(crate) use identity::identity_policies;
+pub(crate) use policy::default_document as document_of;
 
 pub(super) const OPERATIONS: &[Operations] = &[
     account::OPERATIONS,
@@ -40,6 +42,11 @@ pub(super) const OPERATIONS: &[Operations] = &[
 ];
 
 /// The collections, by name; policies by ARN.
+/// Returns where IAM keeps what belongs to the caller's account, for any service's call.
+pub(crate) fn at_home(call: &Call<'_>) -> Place {
+    Place { account: call.account.clone(), region: GLOBAL.to_owned(), service: "iam".to_owned() }
+}
+
 const ROLES: &str = "roles";
 const USERS: &str = "users";
 const POLICIES: &str = "policies";

@@ -30,7 +30,8 @@ const POLICIES_MAX: usize = 1500;
 
 /// Returns a customer or AWS policy by its ARN.
 pub(super) fn find(call: &Call<'_>, arn: &str) -> Option<Value> {
-    call.get(POLICIES, arn).or_else(|| managed::all(call.partition()).find(|(known, _)| known == arn).map(|(_, p)| p))
+    call.get_at(&super::at_home(call), POLICIES, arn)
+        .or_else(|| managed::all(call.partition()).find(|(known, _)| known == arn).map(|(_, p)| p))
 }
 
 fn policy(call: &Call<'_>, arn: &str) -> Result<Value, AwsError> {
@@ -51,7 +52,7 @@ pub(super) fn own(call: &Call<'_>, arn: &str) -> Result<Value, AwsError> {
 }
 
 /// Returns the document in force, where the sandbox has it.
-pub(super) fn default_document(call: &Call<'_>, arn: &str) -> Option<String> {
+pub(crate) fn default_document(call: &Call<'_>, arn: &str) -> Option<String> {
     let found = find(call, arn)?;
     found["_versions"][text(&found, "DefaultVersionId")]["document"].as_str().map(str::to_owned)
 }

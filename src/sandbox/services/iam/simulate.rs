@@ -76,6 +76,7 @@ fn simulate(call: &mut Call<'_>, input: &Value, arn: &str, identity: Vec<Value>,
             let of = |boundary| Policies {
                 identity: &identity,
                 boundary,
+                session: None,
                 resource: resource_policy.as_ref(),
                 foreign,
                 resource_decides: false,

@@ -149,7 +149,8 @@ fn create_access_key(call: &mut Call<'_>, input: &Value) -> Answer {
     }
     let id = format!("AKIA{}", call.letters(BASE32, 16));
     let secret = call.letters(BASE32, 40);
-    let identity = json!({ "account": call.account, "arn": found["Arn"], "user_id": found["UserId"] });
+    let identity =
+        json!({ "account": call.account, "arn": found["Arn"], "user_id": found["UserId"], "secret": secret });
     call.register_key(&id, identity);
     let key = json!({ "UserName": name, "AccessKeyId": id, "Status": "Active", "CreateDate": call.timestamp() });
     call.put(KEYS, &id, key.clone());

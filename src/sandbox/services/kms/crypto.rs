@@ -75,6 +75,13 @@ fn seal(call: &mut Call<'_>, id: &str, context: &[u8], plain: &[u8]) -> String {
     to_base64(&out)
 }
 
+/// Returns the id of the key that made a ciphertext, without opening it.
+pub(crate) fn sealed_by(blob: &str) -> Option<String> {
+    let bytes = from_base64(blob)?;
+    let (length, rest) = bytes.strip_prefix(MAGIC)?.split_first()?;
+    String::from_utf8(rest.get(..usize::from(*length))?.to_vec()).ok()
+}
+
 /// Opens a ciphertext; answers its key's id and the text.
 fn open(call: &Call<'_>, blob: &str, context: &[u8]) -> Result<(String, Vec<u8>), AwsError> {
     let bytes = from_base64(blob).ok_or_else(invalid)?;

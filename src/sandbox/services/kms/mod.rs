@@ -11,6 +11,7 @@ mod policy;
 mod rotation;
 mod tagging;
 
+pub(crate) use crypto::sealed_by;
 use serde_json::Value;
 
 use super::Operations;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Bucket, bucket, conditions, fault, lock, malformed_xml, versions};
 use crate::sandbox::call::{Call, optional, text};
+use crate::sandbox::enforce;
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
 
@@ -81,7 +82,10 @@ fn delete_objects(call: &mut Call<'_>, input: &Value) -> Answer {
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for object in &objects {
         let (key, id) = (text(object, "Key"), optional(object, "VersionId"));
-        let result = check_condition(call, &found, key, optional(object, "ETag"))
+        let action = if id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+        let arn = format!("{}/{key}", text(&found.value, "BucketArn"));
+        let result = enforce::check_one(call, input, action, &arn)
+            .and_then(|()| check_condition(call, &found, key, optional(object, "ETag")))
             .and_then(|()| delete(call, &found, key, id, bypass));
         match result {
             Ok(deleted) => {
