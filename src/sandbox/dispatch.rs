@@ -263,6 +263,9 @@ fn perform(
         let message = "Request would have succeeded, but DryRun flag is set.";
         return Err(AwsError::new("DryRunOperation", message).status(412));
     }
+    if matches!(service.name, "logs" | "s3") {
+        services::deliver_due(&mut call);
+    }
     let output = handler(&mut call, &input)?;
     *touched = std::mem::take(&mut call.touched);
     Ok(Reply { output, body: call.reply_body, status: call.reply_status, headers: call.reply_headers })

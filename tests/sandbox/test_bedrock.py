@@ -282,3 +282,13 @@ def test_what_is_written_to_s3(bedrock, runtime, client, account, later):
     assert (job["status"], job["successRecordCount"], job["errorRecordCount"]) == ("Completed", 1, 1)
     out = s3.get_object(Bucket=bucket, Key=f"out/{arn.split('/')[-1]}/a.jsonl.out")["Body"].read().decode().splitlines()
     assert [("modelOutput" in json.loads(line)) for line in out] == [True, False]
+
+
+def test_invocations_are_logged_where_the_configuration_says(client, account):
+    logs, bedrock, runtime = client("logs"), client("bedrock"), client("bedrock-runtime")
+    logs.create_log_group(logGroupName="invocations")
+    bedrock.put_model_invocation_logging_configuration(loggingConfig={
+        "cloudWatchConfig": {"logGroupName": "invocations", "roleArn": f"arn:aws:iam::{account}:role/x"}})
+    runtime.converse(modelId="amazon.nova-lite-v1:0", messages=[{"role": "user", "content": [{"text": "hi"}]}])
+    (event,) = logs.filter_log_events(logGroupName="invocations")["events"]
+    assert json.loads(event["message"])["modelId"] == "amazon.nova-lite-v1:0"

@@ -102,7 +102,7 @@ def bucket(client, account):
     name = f"data-{account}"
     s3 = client("s3")
     s3.create_bucket(Bucket=name)
-    for key in ("a", "home/x"):
+    for key in ("a", "part/x"):
         s3.put_object(Bucket=name, Key=key, Body=b"1")
     return name
 
@@ -141,36 +141,36 @@ def test_without_a_policy_nothing_is_allowed_but_to_ask_who_one_is(user, account
 
 
 def test_an_allow_is_for_its_resources(user, bucket, refused):
-    reader = user(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/home/*"), allow("s3:ListBucket", f"arn:aws:s3:::{bucket}"))
+    reader = user(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/part/*"), allow("s3:ListBucket", f"arn:aws:s3:::{bucket}"))
     s3 = reader("s3")
-    assert s3.get_object(Bucket=bucket, Key="home/x")["Body"].read() == b"1"
+    assert s3.get_object(Bucket=bucket, Key="part/x")["Body"].read() == b"1"
     assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 2
     with refused("AccessDenied", 403) as denial:
         s3.get_object(Bucket=bucket, Key="a")
     assert f'on resource: "arn:aws:s3:::{bucket}/a"' in denial.error["Error"]["Message"]
     with refused("AccessDenied"):
-        s3.put_object(Bucket=bucket, Key="home/x", Body=b"2")
+        s3.put_object(Bucket=bucket, Key="part/x", Body=b"2")
     with refused("403"):
         s3.head_object(Bucket=bucket, Key="a")
 
 
 def test_a_deny_wins(user, bucket, refused):
-    almost = user(allow("s3:*"), deny("s3:DeleteObject", f"arn:aws:s3:::{bucket}/home/*"))
+    almost = user(allow("s3:*"), deny("s3:DeleteObject", f"arn:aws:s3:::{bucket}/part/*"))
     s3 = almost("s3")
     s3.delete_object(Bucket=bucket, Key="a")
     with refused("AccessDenied") as denial:
-        s3.delete_object(Bucket=bucket, Key="home/x")
+        s3.delete_object(Bucket=bucket, Key="part/x")
     assert "with an explicit deny in an identity-based policy" in denial.error["Error"]["Message"]
     # Many at once are asked one by one.
     s3.put_object(Bucket=bucket, Key="a", Body=b"1")
-    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "a"}, {"Key": "home/x"}]})
+    answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "a"}, {"Key": "part/x"}]})
     assert [one["Key"] for one in answer["Deleted"]] == ["a"]
-    assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [("home/x", "AccessDenied")]
+    assert [(one["Key"], one["Code"]) for one in answer["Errors"]] == [("part/x", "AccessDenied")]
 
 
 def test_conditions_look_at_the_request(user, bucket, refused):
-    home = user(allow("s3:ListBucket", Condition={"StringLike": {"s3:prefix": "home/*"}}))
-    assert home("s3").list_objects_v2(Bucket=bucket, Prefix="home/")["KeyCount"] == 1
+    home = user(allow("s3:ListBucket", Condition={"StringLike": {"s3:prefix": "part/*"}}))
+    assert home("s3").list_objects_v2(Bucket=bucket, Prefix="part/")["KeyCount"] == 1
     with refused("AccessDenied"):
         home("s3").list_objects_v2(Bucket=bucket)
     east = user(allow("ec2:Describe*", Condition={"StringEquals": {"aws:RequestedRegion": "us-east-1"}}))
@@ -182,7 +182,7 @@ def test_conditions_look_at_the_request(user, bucket, refused):
         outside("ec2").describe_vpcs()
     own = user(allow("s3:GetObject", f"arn:aws:s3:::{bucket}/${{aws:username}}/*"))
     with refused("AccessDenied"):
-        own("s3").get_object(Bucket=bucket, Key="home/x")
+        own("s3").get_object(Bucket=bucket, Key="part/x")
 
 
 def test_tags_decide(user, client, refused):
@@ -433,7 +433,7 @@ def test_links_are_signed_too(user, bucket):
     link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a"}, ExpiresIn=60)
     assert urllib.request.urlopen(link).read() == b"1"
     for broken, code in [(link[:-1] + ("0" if link[-1] != "0" else "1"), b"SignatureDoesNotMatch"),
-                         (link.replace("/a?", "/home/x?"), b"SignatureDoesNotMatch")]:
+                         (link.replace("/a?", "/part/x?"), b"SignatureDoesNotMatch")]:
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(broken)
         assert code in error.value.read()

@@ -92,7 +92,7 @@ def test_keys(logs, group, key, client, refused):
     logs.create_log_group(logGroupName="/sealed", kmsKeyId=key)
     assert one(logs, "/sealed")["kmsKeyId"] == key
     closed = client("kms").create_key()["KeyMetadata"]["Arn"]
-    for bad in [closed, "alias/none", key[:-1] + "0"]:
+    for bad in [closed, "alias/none", key[:-1] + ("1" if key[-1] == "0" else "0")]:
         with refused("InvalidParameterException"):
             logs.associate_kms_key(logGroupName=group, kmsKeyId=bad)
     with refused("ResourceNotFoundException"):

@@ -199,3 +199,31 @@ def test_a_model_is_written(sagemaker, client, account, later):
     assert json.load(archive.extractfile("model.json"))["parameters"] == {"epochs": "3"}
     failed = sagemaker.describe_training_job(TrainingJobName="empty")
     assert failed["TrainingJobStatus"] == "Failed" and "no objects found" in failed["FailureReason"]
+
+
+def test_a_job_writes_its_log_and_its_model_without_being_looked_at(client, later, account):
+    s3, logs, sagemaker = client("s3"), client("logs"), client("sagemaker")
+    s3.create_bucket(Bucket=f"out-{account}")
+    sagemaker.create_training_job(
+        TrainingJobName="j", RoleArn=f"arn:aws:iam::{account}:role/s",
+        AlgorithmSpecification={"TrainingImage": "i", "TrainingInputMode": "File",
+                                "MetricDefinitions": [{"Name": "loss", "Regex": "x"}]},
+        OutputDataConfig={"S3OutputPath": f"s3://out-{account}/out"},
+        ResourceConfig={"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 5},
+        StoppingCondition={"MaxRuntimeInSeconds": 3600},
+    )
+    group = "/aws/sagemaker/TrainingJobs"
+
+    def events():
+        streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+        return logs.get_log_events(logGroupName=group, logStreamName=streams[0]["logStreamName"], startFromHead=True)["events"]
+
+    later(200)  # 60 to start, 30 to download: in the second minute of training
+    assert len(events()) == 2
+    assert "Contents" not in s3.list_objects_v2(Bucket=f"out-{account}")
+    later(1000)
+    assert [event["message"].split()[0] for event in events()] == ["training"] + [f"epoch={n}" for n in range(1, 6)]
+    made = s3.list_objects_v2(Bucket=f"out-{account}")["Contents"]
+    assert [item["Key"] for item in made] == ["out/j/output/model.tar.gz"]
+    job = sagemaker.describe_training_job(TrainingJobName="j")
+    assert abs((made[0]["LastModified"] - job["TrainingEndTime"]).total_seconds()) < 1

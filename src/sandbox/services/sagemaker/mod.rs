@@ -16,6 +16,7 @@ use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::tags::{self, TagFault};
 
 pub(super) use endpoint::ENDPOINTS;
+pub(super) use training::{JOBS, owes};
 
 pub(super) const OPERATIONS: &[Operations] =
     &[endpoint::OPERATIONS, endpoint_config::OPERATIONS, model::OPERATIONS, training::OPERATIONS, OWN_OPERATIONS];

@@ -1,8 +1,8 @@
 //! Training jobs: through their states by the clock, to a model, a failure or a stop.
 //!
 //! Hyperparameters steer the rehearsal: `sandbox_seconds` (default 300) is how long it trains, `sandbox_fail`
-//! its failure's reason. AWS has no such meaning for them. Log events and the model are written when the job is
-//! next looked at: nothing runs in the background.
+//! its failure's reason. AWS has no such meaning for them. Nothing runs in the background: log events and the
+//! model are written before somebody looks at the job, at logs or at S3, with the times at which they came to be.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ pub(super) const OPERATIONS: Operations = &[
     ("StopTrainingJob", stop_training_job),
 ];
 
-pub(super) const JOBS: &str = "training_jobs";
+pub(crate) const JOBS: &str = "training_jobs";
 /// Seconds of each phase.
 const STARTING_S: f64 = 60.0;
 const DOWNLOADING_S: f64 = 30.0;
@@ -234,9 +234,15 @@ fn absent_input(call: &mut Call<'_>, input: &Value) -> Option<String> {
     })
 }
 
+/// Tells whether a job may have something to write that it has not written.
+pub(crate) fn owes(job: &Value) -> bool {
+    let over = matches!(text(job, "TrainingJobStatus"), "Completed" | "Failed" | "Stopped");
+    !over || job.get("_settled").is_none()
+}
+
 /// Writes what a job has produced by now: its log, and its model once it has ended with one.
 fn deliver(call: &mut Call<'_>, name: &str) {
-    let Some(found) = call.get(JOBS, name) else { return };
+    let Some(found) = call.get(JOBS, name).filter(owes) else { return };
     let transitions = found["SecondaryStatusTransitions"].as_array().cloned().unwrap_or_default();
     let now = call.now();
     let events = transitions.iter().find(|row| row["Status"] == "Training").map(|row| {
@@ -258,11 +264,18 @@ fn deliver(call: &mut Call<'_>, name: &str) {
     let has_model = ["Completed", "MaxRuntimeExceeded"].contains(&text(&found, "SecondaryStatus"));
     if has_model && found.get("_delivered").is_none() {
         let model = json!({"job": name, "parameters": found["HyperParameters"]}).to_string();
-        let written = s3_uri(text(&found["ModelArtifacts"], "S3ModelArtifacts"))
-            .map(|(bucket, key)| call.put_object(bucket, key, tar_gz("model.json", model.as_bytes())));
+        let artifacts = s3_uri(text(&found["ModelArtifacts"], "S3ModelArtifacts"));
+        call.now = found["TrainingEndTime"].as_f64().unwrap_or(now);
+        let written =
+            artifacts.map(|(bucket, key)| call.put_object(bucket, key, tar_gz("model.json", model.as_bytes())));
+        call.now = now;
         if written.is_some_and(|written| written.is_ok()) {
             call.change(JOBS, name, |found| found["_delivered"] = json!(true));
         }
+    }
+    if text(&found, "TrainingJobStatus") != "InProgress" && text(&found, "TrainingJobStatus") != "Stopping" {
+        // One attempt after the end: what could not be written then never is.
+        call.change(JOBS, name, |found| found["_settled"] = json!(true));
     }
 }
 
