@@ -58,7 +58,7 @@ impl Clock {
     /// Returns the time that a client's own clock shows: wall time, where this clock follows it at any speed.
     pub(crate) fn client_seconds(&self) -> f64 {
         match &*self.lock() {
-            State::Virtual { now } => *now,
+            State::Virtual { now, .. } => *now,
             State::Wall { .. } => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
         }
     }
