@@ -21,3 +21,4 @@ pub mod sandbox;
 pub mod spec;
 pub mod state;
 pub mod value;
+pub mod yaml;

@@ -331,6 +331,8 @@ fn loading_refuses_what_could_never_be_answered() {
         ("assert: resources.boxx.all(b, true)", "CTL003 [boxx] `boxx` is not a kind (did you mean `box`?)"),
         ("assert: 1 == 1\nwith: { rooms: { kind: rom } }", "CTL004 [rom] `rom` is not a kind (did you mean `room`?)"),
         ("assert: 1 == 1\nwhere: x", "CTL001 [where"),
+        ("assert: 1 == 1\nassert: 2 == 2", "CTL001 [assert] `assert` is first set here (remove one of the two)"),
+        ("assert: [1", "CTL001 ["),
         ("assert: resource.size ==", "CTL002 []"),
     ] {
         let (checks, problems) = load(body);

@@ -11,9 +11,9 @@ use super::fields::Problems;
 use crate::diagnostic::{Diagnostic, SourceMap, Span};
 use crate::kind::Scope;
 use crate::spec::template::{Part, chains, has_expression, split};
-use crate::spec::yaml::{Node, NodeValue, Style};
 use crate::spec::{Deferred, evaluate_deferred, suggest};
 use crate::state::State;
+use crate::yaml::{Node, NodeValue, Style};
 
 /// The values that expressions see: resources by kind and name, and where they are.
 #[derive(Debug, Clone)]

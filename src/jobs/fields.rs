@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::units::{Usd, duration, duration_text};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::spec::suggest;
-use crate::spec::yaml::{Node, NodeValue};
+use crate::yaml::{Node, NodeValue};
 
 /// Everything that is wrong with a file.
 #[derive(Debug, Default)]

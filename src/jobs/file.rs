@@ -16,9 +16,9 @@ use super::price::Stated;
 use super::units::Usd;
 use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::kind::{Scope, Tags};
-use crate::spec::yaml::{self, Node, NodeValue};
 use crate::spec::{Files, suggest};
 use crate::state::State;
+use crate::yaml::{self, Node, NodeValue};
 
 /// The version of job files; their `opora` field.
 const LANGUAGE: i64 = 1;

@@ -73,8 +73,8 @@ mod tests {
         include_str!("networks.rs"),
         include_str!("resolve.rs"),
         include_str!("validate.rs"),
-        include_str!("yaml/build.rs"),
-        include_str!("yaml/mod.rs"),
+        include_str!("../yaml/build.rs"),
+        include_str!("../yaml/mod.rs"),
     ];
 
     #[test]

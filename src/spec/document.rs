@@ -11,9 +11,9 @@ use super::inputs::{Input, InputType, TYPES};
 use super::model::{ControlsConfig, Gate};
 use super::suggest;
 use super::template::has_expression;
-use super::yaml::{Node, NodeValue};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::graph::is_identifier;
+use crate::yaml::{Node, NodeValue};
 
 /// The language's version; the `opora` field of a spec.
 pub const LANGUAGE: i64 = 1;

@@ -3,9 +3,9 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::yaml::{self, Node};
 use crate::diagnostic::{SourceId, Span};
 use crate::value::has_unknown;
+use crate::yaml::{self, Node};
 
 /// What an input admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

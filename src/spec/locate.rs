@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::document::BlockDeclaration;
-use super::yaml::{Node, NodeValue};
 use crate::diagnostic::{Location, Span};
 use crate::graph::Address;
 use crate::kind::{KindSchema, SchemaNode, normalise};
 use crate::value::{Segment, join_index, segments};
+use crate::yaml::{Node, NodeValue};
 
 /// Maps addresses and paths to places in the source texts.
 #[derive(Debug, Clone, Default)]

@@ -22,7 +22,6 @@ mod resolve;
 pub(crate) mod suggest;
 pub(crate) mod template;
 mod validate;
-pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,6 +41,7 @@ pub use modules::{MODULE_DEPTH_MAX, MODULES_MAX};
 
 use crate::diagnostic::{Diagnostic, Location, SourceMap};
 use crate::kind::{KindSchemas, Scope};
+use crate::yaml;
 use document::{Header, Reader, Unit};
 
 /// What loading a spec gives: the environment where nothing is wrong, and what to say either way.

@@ -10,8 +10,8 @@ use super::document::{Reader, Unit};
 use super::files::{Files, embedded_paths, find, is_inside};
 use super::suggest;
 use super::template::has_expression;
-use super::yaml::{self, Node};
 use crate::diagnostic::{Diagnostic, SourceMap};
+use crate::yaml::{self, Node};
 
 /// How deep modules may use modules.
 pub const MODULE_DEPTH_MAX: usize = 8;

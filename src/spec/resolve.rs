@@ -10,10 +10,10 @@ use super::functions::FUNCTIONS;
 use super::modules::Units;
 use super::suggest;
 use super::template::{Chain, Part, Step, chains, has_expression, split};
-use super::yaml::{Node, NodeValue, Style};
 use crate::diagnostic::{Diagnostic, SourceMap, Span};
 use crate::graph::{Cycle, topological};
 use crate::kind::{KindSchemas, SchemaNode, Shape};
+use crate::yaml::{Node, NodeValue, Style};
 
 /// What is evaluated as a whole, in the order of its references.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

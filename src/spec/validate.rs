@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::formats;
 use super::inputs::shown;
 use super::suggest;
-use super::yaml::{Node, NodeValue};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::graph::Address;
 use crate::kind::{KindSchema, Shape, describe, enum_values, shape, unwrap_nullable};
 use crate::value::{has_unknown, join_index, join_key, whole_unknown};
+use crate::yaml::{Node, NodeValue};
 
 /// Checks the arguments of one resource; what is known already is not reported twice.
 pub(super) fn arguments(

@@ -1,7 +1,7 @@
 //! The samples of the kinds, `samples/<kind>.yaml`: arguments, what they need, and patches that change every argument.
 
 use opora::sandbox::Conditions;
-use opora::spec::yaml;
+use opora::yaml;
 use serde_json::{Map, Value, json};
 
 use crate::support::{ACCOUNT, REGION};

@@ -29,7 +29,7 @@ use crate::jobs::price::{self, Stated, Tokens, WorstCase};
 use crate::jobs::record::{Record, Remote, Stage, Usage};
 use crate::jobs::run::{Event, Sending};
 use crate::jobs::units::duration_text;
-use crate::spec::yaml::Node;
+use crate::yaml::Node;
 
 /// The file of an answer, and of what is known of it.
 pub(crate) const ANSWER: &str = "answer.txt";
@@ -282,7 +282,7 @@ fn read_turn(fields: &Fields<'_>, node: &Node, reading: &Reading<'_>) -> Option<
         Some(file) => {
             let only = Node {
                 span: node.span.clone(),
-                value: crate::spec::yaml::NodeValue::Map(vec![(file_key(node), file.clone())]),
+                value: crate::yaml::NodeValue::Map(vec![(file_key(node), file.clone())]),
             };
             prompt(&turn, &only, reading)
         }
@@ -300,7 +300,7 @@ fn read_guardrail(fields: &Fields<'_>) -> Option<Guardrail> {
     let id = guardrail.required_text("id", "id: $(bedrock_guardrail.default.id)");
     let node = guardrail.required("version", "version: \"1\"")?;
     let version = match &node.value {
-        crate::spec::yaml::NodeValue::Int(number) => number.to_string(),
+        crate::yaml::NodeValue::Int(number) => number.to_string(),
         _ => guardrail.text_of(node)?.to_owned(),
     };
     if version.parse::<u32>().map_or(true, |number| number == 0) {

@@ -13,11 +13,11 @@ use super::super::modules::is_absent;
 use super::super::resolve::Item;
 use super::super::suggest;
 use super::super::template::{Chain, Part, chains, has_expression, split};
-use super::super::yaml::{Node, NodeValue};
 use super::{Cell, Expander, Frame, TEXT_ROUNDS_MAX, stand_in};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::graph::Address;
 use crate::value;
+use crate::yaml::{Node, NodeValue};
 
 impl Expander<'_> {
     pub(super) fn evaluate(&mut self, node: &Node, frame: &mut Frame<'_>) -> Value {

@@ -21,12 +21,12 @@ use super::model::{Desired, Lifecycle, Predict, Trigger};
 use super::modules::Units;
 use super::resolve::{Item, Resolution, plain_reference};
 use super::template::Chain;
-use super::yaml::{Node, NodeValue};
 use super::{suggest, validate};
 use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::graph::Address;
 use crate::kind::{KindSchema, KindSchemas, Scope, with_defaults};
 use crate::value;
+use crate::yaml::{Node, NodeValue};
 
 /// How many rounds of reading texts one expression may need.
 const TEXT_ROUNDS_MAX: usize = 16;

@@ -4,8 +4,8 @@ use super::{Input, Instance, LocalData, Output, Vpc};
 use crate::diagnostic::Diagnostic;
 use crate::jobs::engine::Reading;
 use crate::jobs::fields::Fields;
-use crate::spec::yaml::{Node, NodeValue};
 use crate::state::State;
+use crate::yaml::{Node, NodeValue};
 
 /// The volume of an instance where the file does not say.
 const VOLUME_GB: i64 = 30;
