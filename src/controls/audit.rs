@@ -153,6 +153,9 @@ pub struct Population {
     /// Why the numbers are what they are: nothing exists, or the listing failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The check's own texts, English to Ukrainian; reports for people take them from here.
+    #[serde(skip)]
+    pub ukrainian: BTreeMap<String, String>,
 }
 
 /// A waiver that did not count, or counted for nothing.
@@ -334,5 +337,6 @@ fn population(check: &Check, world: &World<'_>, findings: &[Finding]) -> Populat
         unknown,
         not_applicable: count(Verdict::NotApplicable),
         note,
+        ukrainian: check.ukrainian(),
     }
 }

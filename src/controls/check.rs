@@ -55,7 +55,18 @@ struct CheckFile {
     message: String,
     remediation: Value,
     supports: BTreeMap<String, String>,
+    #[serde(default)]
+    uk: Option<Texts>,
     references: Vec<String>,
+}
+
+/// A check's texts for people in another language than English.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Texts {
+    pub message: String,
+    /// Why the check is evidence, by control.
+    pub supports: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +101,8 @@ pub struct Check {
     pub remediation: Value,
     /// Control (`iso27001-2022/A.8.24`) and why this is evidence for it.
     pub supports: BTreeMap<String, String>,
+    /// Its texts in Ukrainian, where it has them.
+    pub uk: Option<Texts>,
     pub references: Vec<String>,
     /// Every field it may read, as `(kind, path)`.
     pub fields: BTreeSet<(String, String)>,
@@ -104,6 +117,14 @@ impl Check {
     /// Returns the expression that has to hold.
     pub fn assertion(&self) -> &str {
         &self.assert.source
+    }
+
+    /// Returns each English text for people with the Ukrainian one, where it has one.
+    pub fn ukrainian(&self) -> BTreeMap<String, String> {
+        let Some(uk) = &self.uk else { return BTreeMap::new() };
+        let why = |(control, why): (&String, &String)| Some((why.clone(), uk.supports.get(control)?.clone()));
+        let message = (self.message.clone(), uk.message.clone());
+        self.supports.iter().filter_map(why).chain([message]).collect()
     }
 
     /// Returns the expression that says where the check applies.
@@ -228,6 +249,7 @@ impl<'d> Loader<'d> {
             message: file.message,
             remediation: file.remediation,
             supports: file.supports,
+            uk: file.uk,
             references: file.references,
             fields,
             kinds,
@@ -257,6 +279,12 @@ impl<'d> Loader<'d> {
             if reason.trim().is_empty() {
                 self.report("CTL005", "a mapping without its reason", &path, "say why it is evidence".to_owned(), None);
             }
+        }
+        if let Some(uk) = &file.uk
+            && (uk.message.trim().is_empty() || !uk.supports.keys().eq(file.supports.keys()))
+        {
+            let text = "it has a message and the same controls as `supports`".to_owned();
+            self.report("CTL001", "a translation does not fit", "uk", text, None);
         }
     }
 

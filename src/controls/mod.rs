@@ -32,7 +32,7 @@ pub use audit::{
     Audit, FORMAT, Finding, IdleWaiver, Moment, Population, Question, ReadProblems, RecordEvidence, Verdict, evaluate,
 };
 pub use catalogue::{AttestationRequest, Catalogue, Control, Evidence, RecordKind, Theme};
-pub use check::{ACCOUNT, Check, Checks, Severity, TAGGED};
+pub use check::{ACCOUNT, Check, Checks, Severity, TAGGED, Texts};
 pub use compare::{Change, ComplianceDiff, Gate, GateAction, GateOutcome, compliance_diff, gate};
 pub use expression::Read;
 pub use governance::{Attestation, Attestations, Exclusion, Waiver, Waivers};

@@ -9,7 +9,8 @@ use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Language, Locate, language::Words};
+use super::language::{Texts, Words};
+use super::{Language, Locate};
 use crate::controls::{Audit, ControlResult, Evidence, Finding, Population, State, Theme, Verdict, Waiver};
 
 /// The template; embedded, so that a report needs no folder beside the program.
@@ -23,7 +24,7 @@ const EXAMPLES_MAX: usize = 3;
 /// Writes an audit as a page.
 pub fn html(audit: &Audit, locate: Locate<'_>, language: Language) -> String {
     let words = language.words();
-    let page = Page { audit, locate, words };
+    let page = Page { audit, locate, words, texts: Texts::new(audit, language) };
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
@@ -74,6 +75,7 @@ struct Page<'a> {
     audit: &'a Audit,
     locate: Locate<'a>,
     words: &'static Words,
+    texts: Texts<'a>,
 }
 
 #[derive(Serialize)]
@@ -159,16 +161,18 @@ impl Page<'_> {
             let (findings, more) = self.shown(&support.check);
             CheckRow {
                 id: support.check.clone(),
-                why: support.why.clone(),
+                why: self.texts.of(&support.why),
                 population: population.map_or(Value::Null, |one| self.population(one)),
                 findings,
                 more,
             }
         };
+        let mut result = serde_json::to_value(control).expect("internal error: a control has text keys only");
+        result["reason"] = Value::from(self.texts.of(&control.reason));
         ControlRow {
             key: control.state.as_str(),
             word: self.words.state(control.state),
-            result: serde_json::to_value(control).expect("internal error: a control has text keys only"),
+            result,
             checks: control.checks.iter().map(check).collect(),
         }
     }
@@ -264,7 +268,7 @@ impl Page<'_> {
             subject: finding.subject(),
             place,
             check: finding.check.clone(),
-            reason: finding.reason.clone().unwrap_or_default(),
+            reason: finding.reason.as_deref().map(|reason| self.texts.of(reason)).unwrap_or_default(),
             controls: self.controls(&finding.check),
             reads: finding.reads.iter().map(read).collect(),
             more_reads: finding.reads_omitted,

@@ -1,8 +1,11 @@
 //! The words of reports in each language: one table, so that a missing one does not compile.
 //!
-//! What checks, the catalogue and people write stays in the language it was written in.
+//! Checks bring their own texts in the languages that they have. What the catalogue and people write, and why
+//! something is not known, stays in the language it was written in.
 
-use crate::controls::{Moment, Severity, State, Theme};
+use std::collections::BTreeMap;
+
+use crate::controls::{Audit, Moment, Severity, State, Theme};
 
 /// A report's language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,6 +112,34 @@ impl Language {
         match self {
             Self::English => &ENGLISH,
             Self::Ukrainian => &UKRAINIAN,
+        }
+    }
+}
+
+/// What checks say, in the report's language.
+pub(super) struct Texts<'a> {
+    words: &'static Words,
+    by_english: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Texts<'a> {
+    pub(super) fn new(audit: &'a Audit, language: Language) -> Self {
+        let all = audit.populations.iter().flat_map(|population| &population.ukrainian);
+        let by_english = match language {
+            Language::English => BTreeMap::new(),
+            Language::Ukrainian => all.map(|(english, own)| (english.as_str(), own.as_str())).collect(),
+        };
+        Self { words: language.words(), by_english }
+    }
+
+    /// Returns a check's message or reason in the report's language, and any other text as it is.
+    pub(super) fn of(&self, text: &str) -> String {
+        match (self.by_english.get(text), text.strip_prefix("waived: ")) {
+            (Some(own), _) => (*own).to_owned(),
+            (None, Some(message)) if self.by_english.contains_key(message) => {
+                format!("{}: {}", self.words.state_waived, self.by_english[message])
+            }
+            _ => text.to_owned(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::language::Texts;
 use super::{Language, Locate};
 use crate::controls::{Audit, Change, ComplianceDiff, ControlResult, Evidence, Finding, Severity, State, Verdict};
 
@@ -61,12 +62,14 @@ fn omitted(rows: &mut Vec<[String; 4]>, state: &str, count: usize, more: &str) {
 }
 
 fn row(audit: &Audit, finding: &Finding, state: &str, locate: Locate<'_>, language: Language) -> [String; 4] {
+    let texts = Texts::new(audit, language);
     let place = match (locate(finding), &finding.address) {
         (Some(place), _) => format!("{}  {}:{}", finding.subject(), place.file, place.line),
         (None, None) if finding.id.is_some() => format!("{}  {}", finding.subject(), language.words().not_in_spec),
         _ => finding.subject(),
     };
-    [state.to_owned(), supported(audit, &finding.check), finding.reason.clone().unwrap_or_default(), place]
+    let reason = finding.reason.as_deref().map(|reason| texts.of(reason)).unwrap_or_default();
+    [state.to_owned(), supported(audit, &finding.check), reason, place]
 }
 
 /// Returns the ids of the controls that a check supports.

@@ -220,6 +220,31 @@ fn samples_are_what_the_program_draws() {
 }
 
 #[test]
+fn the_ukrainian_report_has_no_english_text_of_a_check() {
+    let (audit, checks) = audit();
+    // The catalogue's own texts stay as they are, and may use the same words.
+    let draw = |language| {
+        let drawn = text(&audit, &locate, language) + &html(&audit, &locate, language);
+        let drawn = drawn.replace("&#x27;", "'").replace("&#39;", "'");
+        audit.controls.iter().fold(drawn, |drawn, control| drawn.replace(&control.intent, ""))
+    };
+    let (drawn, english) = (draw(Language::Ukrainian), draw(Language::English));
+    let mut shown = 0;
+    for check in checks.iter() {
+        assert!(check.uk.is_some(), "{} has no Ukrainian texts", check.id);
+        for (text, own) in check.ukrainian() {
+            assert!(!drawn.contains(&text), "{}: {text}", check.id);
+            assert_eq!(drawn.contains(&own), english.contains(&text), "{}: {own}", check.id);
+            shown += usize::from(drawn.contains(&own));
+            let cyrillic = own.chars().filter(|c| ('\u{400}'..'\u{500}').contains(c)).count();
+            assert!(cyrillic * 2 > own.chars().count(), "{}: {own}", check.id);
+            assert!(!own.contains(['ы', 'э', 'ъ', 'ё']), "{}: {own}", check.id);
+        }
+    }
+    assert!(shown > 30, "{shown}");
+}
+
+#[test]
 fn the_page_needs_neither_network_nor_script() {
     let (audit, _) = audit();
     let page = html(&audit, &locate, Language::English);
