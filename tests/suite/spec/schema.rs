@@ -23,10 +23,13 @@ fn every_kind_and_its_arguments_are_in_it() {
 /// Python's `jsonschema` and `yaml`, where they are installed, are the judges.
 #[test]
 fn the_examples_conform_and_mistakes_do_not() {
-    let python = std::env::var_os("OPORA_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let named = std::env::var_os("OPORA_TEST_PYTHON");
+    let is_named = named.is_some();
+    let python = named.unwrap_or_else(|| "python3".into());
     let has =
         Command::new(&python).args(["-c", "import jsonschema, yaml"]).output().is_ok_and(|out| out.status.success());
     if !has {
+        assert!(!is_named, "OPORA_TEST_PYTHON has no jsonschema and yaml");
         println!("skipped: {} has no jsonschema and yaml", python.to_string_lossy());
         return;
     }
