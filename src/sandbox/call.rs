@@ -164,7 +164,7 @@ impl Call<'_> {
     pub(crate) fn elsewhere(&self, service: &str, collection: &str, id: &str) -> Option<Value> {
         let place = self.place_of(super::services::service(service)?);
         let entry = self.world.store.shelf(&place)?.collections.get(collection)?.get(id)?;
-        let delay = self.world.conditions.propagation.get(service).copied().unwrap_or(0.0);
+        let delay = self.propagation(service);
         if entry.at + delay > self.now {
             return None;
         }
@@ -293,6 +293,11 @@ impl Call<'_> {
     /// Tells whether callers are held to their IAM policies.
     pub(crate) fn enforced(&self) -> bool {
         self.world.enforced()
+    }
+
+    /// Returns for how many seconds a service's changes do not show to others.
+    pub(crate) fn propagation(&self, service: &str) -> f64 {
+        self.world.conditions.propagation.get(service).copied().unwrap_or(0.0)
     }
 
     /// Returns the log of handled calls, oldest first.

@@ -5,7 +5,7 @@ use http::{Request as HttpRequest, Response};
 use serde_json::Value;
 
 use super::call::Call;
-use super::call_log::Record;
+use super::call_log::{self, Record};
 use super::codec::{self, Reply, Request, Wire, chunked};
 use super::conditions::FaultKind;
 use super::error::{AwsError, not_implemented};
@@ -31,9 +31,17 @@ const SLOW_S: f64 = 90.0;
 struct Caller {
     scope: Scope,
     identity: Identity,
+    user_agent: String,
     request_id: String,
     number: u64,
     now: f64,
+}
+
+/// The resources that a call is about.
+#[derive(Default)]
+struct About {
+    touched: Vec<(String, String)>,
+    named: Vec<String>,
 }
 
 impl Sandbox {
@@ -119,7 +127,8 @@ fn answer(world: &mut World, mut request: Request, now: f64, client_now: f64) ->
         let host = request.header("host").unwrap_or_default();
         request.path = route::s3_path(host, &request.path);
     }
-    let caller = Caller { scope, identity, request_id, number, now };
+    let user_agent = request.header("user-agent").unwrap_or_default().to_owned();
+    let caller = Caller { scope, identity, user_agent, request_id, number, now };
     match route::route(&models, &request) {
         Route::Found { wire, model, operation, labels } => {
             run(world, &caller, wire, model, operation, request, &labels)
@@ -148,7 +157,7 @@ fn unknown(
         }
         _ => AwsError::new("UnknownOperationException", format!("no operation {service}:{name}")).status(404),
     };
-    log(world, caller, service, name, Some(error.code.clone()), Vec::new());
+    log(world, caller, service, name, Some(error.code.clone()), About::default());
     codec::encode_error(wire, None, &error, &caller.request_id, path)
 }
 
@@ -166,14 +175,14 @@ fn run(
     let service = services::service(model.name);
     let seed = world.store.header.seed;
     let fault = world.conditions.strike(model.name, name, seed, caller.number);
-    let mut touched = Vec::new();
+    let mut about = About::default();
     let result = match (service, before(world, caller, service, name, fault)) {
         (_, Some(error)) => Err(error),
         (None, None) => Err(not_implemented(model.name, name)),
-        (Some(service), None) => perform(world, caller, service, wire, model, operation, request, labels, &mut touched),
+        (Some(service), None) => perform(world, caller, service, wire, model, operation, request, labels, &mut about),
     };
     let error = result.as_ref().err().map(|error| error.code.clone());
-    log(world, caller, model.name, name, error, touched);
+    log(world, caller, model.name, name, error, about);
     let mut response = match result {
         Ok(reply) => codec::encode(wire, model, operation, reply, &caller.request_id),
         Err(error) => codec::encode_error(wire, Some(model), &error, &caller.request_id, &path),
@@ -230,7 +239,7 @@ fn perform(
     operation: &'static Operation,
     mut request: Request,
     labels: &[(String, String)],
-    touched: &mut Vec<(String, String)>,
+    about: &mut About,
 ) -> Result<Reply, AwsError> {
     let handler =
         services::handler(service, &operation.name).ok_or_else(|| not_implemented(service.name, &operation.name))?;
@@ -238,6 +247,7 @@ fn perform(
         chunked::unwrap(&mut request)?;
     }
     let input = codec::decode(wire, model, operation, &request, labels)?;
+    about.named = call_log::named(service.name, &input);
     validate::validate(service, model, operation, &input)?;
     let mut call = Call {
         service,
@@ -267,18 +277,11 @@ fn perform(
         services::deliver_due(&mut call);
     }
     let output = handler(&mut call, &input)?;
-    *touched = std::mem::take(&mut call.touched);
+    about.touched = std::mem::take(&mut call.touched);
     Ok(Reply { output, body: call.reply_body, status: call.reply_status, headers: call.reply_headers })
 }
 
-fn log(
-    world: &mut World,
-    caller: &Caller,
-    service: &str,
-    operation: &str,
-    error: Option<String>,
-    touched: Vec<(String, String)>,
-) {
+fn log(world: &mut World, caller: &Caller, service: &str, operation: &str, error: Option<String>, about: About) {
     let record = Record {
         n: caller.number,
         time: caller.now,
@@ -287,10 +290,13 @@ fn log(
         account: caller.identity.account.clone(),
         region: caller.scope.region.clone(),
         principal: caller.identity.arn.clone(),
+        user_id: caller.identity.user_id.clone(),
+        user_agent: caller.user_agent.clone(),
         access_key: caller.scope.access_key.clone(),
         error,
         request_id: caller.request_id.clone(),
-        touched,
+        touched: about.touched,
+        named: about.named,
     };
     if let Err(error) = world.record(record) {
         world.failure = Some(error.to_string());

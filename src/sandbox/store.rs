@@ -218,6 +218,17 @@ impl Store {
         self.flush_header()
     }
 
+    /// Notes the time at the end, unless another process has worked on the folder since.
+    pub(crate) fn leave(&mut self, now: f64) {
+        let Some(path) = self.dir.as_ref().map(|dir| dir.join("sandbox.json")) else { return };
+        let Ok(there) = read_json::<Header>(&path) else { return };
+        if there.calls <= self.header.calls && there.now < now {
+            self.header.now = now;
+            // A folder that can't be written keeps the time of its last change.
+            let _ = self.flush_header();
+        }
+    }
+
     fn flush_header(&self) -> io::Result<()> {
         match &self.dir {
             Some(dir) => write_json(&dir.join("sandbox.json"), &self.header),

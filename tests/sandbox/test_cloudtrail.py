@@ -2,6 +2,7 @@
 
 import json
 
+import boto3
 import pytest
 
 
@@ -246,6 +247,15 @@ def test_lookup(trail, client, bucket, refused):
     [failed] = [one for one in events(EventName="GetBucketPolicy")]
     assert json.loads(failed["CloudTrailEvent"])["errorCode"] == "NoSuchBucket"
     assert {one["EventName"] for one in events(ResourceName=bucket)} >= {"CreateBucket", "PutBucketPolicy"}
+    assert {"ResourceName": bucket, "ResourceType": "AWS::S3::Bucket"} in made["Resources"]
+    assert whole["userIdentity"]["type"] == "IAMUser" and whole["userIdentity"]["userName"] == "sandbox"
+    assert "Boto3" in whole["userAgent"] and whole["sourceIPAddress"] and "errorCode" not in whole
+    assert {one["ReadOnly"] for one in events(ReadOnly="false")} == {"false"}
+    [same] = events(EventId=made["EventId"])
+    assert same["EventTime"] == made["EventTime"] and same["EventTime"].microsecond == 0
+    assert all("AWS::S3::Bucket" in {it["ResourceType"] for it in one["Resources"]} for one in events(ResourceType="AWS::S3::Bucket"))
+    with refused("InvalidParameterException"):
+        trail.lookup_events(MaxResults=51)
     with refused("InvalidTimeRangeException"):
         trail.lookup_events(StartTime=2_000_000_000_000 / 1000, EndTime=1)
     with refused("InvalidLookupAttributesException"):
@@ -253,3 +263,43 @@ def test_lookup(trail, client, bucket, refused):
         trail.lookup_events(LookupAttributes=two)
     with refused("InvalidNextTokenException"):
         trail.lookup_events(NextToken="bad")
+
+
+def test_lookup_names_resources_as_the_services_do(trail, client, lookup_by_name):
+    key = client("kms").create_key()["KeyMetadata"]
+    client("kms").disable_key(KeyId=key["KeyId"])
+    # Events of KMS carry the ARN of the key, and not its id.
+    assert lookup_by_name(key["Arn"]) == ["DisableKey", "CreateKey"]
+    assert lookup_by_name(key["KeyId"]) == []
+    vpc = client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    group = client("ec2").create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"]
+    permission = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    client("ec2").authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
+    assert lookup_by_name(group) == ["AuthorizeSecurityGroupIngress", "CreateSecurityGroup"]
+
+
+def test_lookup_of_a_role_session(trail, client, server, lookup_by_name):
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": "*"}}]}
+    role = client("iam").create_role(RoleName="night", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    session = client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="shift")["Credentials"]
+    night = boto3.client(
+        "s3", endpoint_url=server.url, region_name="us-east-1", aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"], aws_session_token=session["SessionToken"],
+    )
+    night.create_bucket(Bucket="made-at-night")
+    found = trail.lookup_events(LookupAttributes=[{"AttributeKey": "Username", "AttributeValue": "shift"}])["Events"]
+    whole = json.loads(found[0]["CloudTrailEvent"])
+    assert found[0]["EventName"] == "CreateBucket" and whole["userIdentity"]["type"] == "AssumedRole"
+    assert whole["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] == role["Arn"]
+    # IAM has no regions: its events are kept in one.
+    assert lookup_by_name("night") == ["CreateRole"]
+
+
+@pytest.fixture
+def lookup_by_name(trail):
+    def names(name):
+        found = [{"AttributeKey": "ResourceName", "AttributeValue": name}]
+        pages = trail.get_paginator("lookup_events").paginate(LookupAttributes=found)
+        return [event["EventName"] for page in pages for event in page["Events"] if event["ReadOnly"] == "false"]
+
+    return names

@@ -1,7 +1,8 @@
 //! LookupEvents: the management events of the sandbox's own log of calls, the newest first.
 //!
-//! Events show at once; AWS shows them within minutes. Request parameters are not in the log, so not in the
-//! events either.
+//! Events show at once, unless the sandbox is told to delay what CloudTrail tells (`propagation`); AWS shows them
+//! within a quarter of an hour. Of the request's parameters only the names of resources are in the log, and so in
+//! the events. Services that AWS has no resource types for in its history are without one here.
 
 use serde_json::{Value, json};
 
@@ -55,29 +56,112 @@ fn source(record: &Record) -> String {
     format!("{name}.amazonaws.com")
 }
 
+/// Returns CloudFormation's name for what a collection holds.
+fn resource_type(service: &str, collection: &str) -> Option<&'static str> {
+    Some(match (service, collection) {
+        ("ec2", "vpcs") => "AWS::EC2::VPC",
+        ("ec2", "subnets") => "AWS::EC2::Subnet",
+        ("ec2", "security_groups") => "AWS::EC2::SecurityGroup",
+        ("ec2", "route_tables") => "AWS::EC2::RouteTable",
+        ("ec2", "internet_gateways") => "AWS::EC2::InternetGateway",
+        ("ec2", "nat_gateways") => "AWS::EC2::NatGateway",
+        ("ec2", "vpc_endpoints") => "AWS::EC2::VPCEndpoint",
+        ("ec2", "instances") => "AWS::EC2::Instance",
+        ("ec2", "network_interfaces") => "AWS::EC2::NetworkInterface",
+        ("ec2", "flow_logs") => "AWS::EC2::FlowLog",
+        ("ec2", "launch_templates") => "AWS::EC2::LaunchTemplate",
+        ("iam", "roles") => "AWS::IAM::Role",
+        ("iam", "users") => "AWS::IAM::User",
+        ("iam", "policies") => "AWS::IAM::Policy",
+        ("iam", "instance_profiles") => "AWS::IAM::InstanceProfile",
+        ("iam", "access_keys") => "AWS::IAM::AccessKey",
+        ("kms", "keys") => "AWS::KMS::Key",
+        ("kms", "aliases") => "AWS::KMS::Alias",
+        ("s3", "buckets") => "AWS::S3::Bucket",
+        ("logs", "groups") => "AWS::Logs::LogGroup",
+        ("secretsmanager", "secrets") => "AWS::SecretsManager::Secret",
+        ("cloudtrail", "trails") => "AWS::CloudTrail::Trail",
+        _ => return None,
+    })
+}
+
+/// Returns the resources of an event: what the call changed, and what its request names.
+fn resources(record: &Record) -> Vec<Value> {
+    let mut found: Vec<(String, Option<&str>)> = Vec::new();
+    for (collection, id) in record.touched.iter().filter(|(collection, _)| !collection.starts_with('_')) {
+        found.push((resource_name(record, collection, id), resource_type(&record.service, collection)));
+    }
+    for name in &record.named {
+        let collection = if record.service == "kms" && !name.starts_with("alias/") { "keys" } else { "" };
+        let name = resource_name(record, collection, name);
+        if !found.iter().any(|(known, _)| *known == name) {
+            found.push((name, resource_type(&record.service, collection)));
+        }
+    }
+    let with_type = |(name, kind): (String, Option<&str>)| match kind {
+        Some(kind) => json!({"ResourceName": name, "ResourceType": kind}),
+        None => json!({"ResourceName": name}),
+    };
+    found.into_iter().map(with_type).collect()
+}
+
+/// Returns the name that events have for a resource: keys of KMS stand under their ARN.
+fn resource_name(record: &Record, collection: &str, id: &str) -> String {
+    if (record.service.as_str(), collection) == ("kms", "keys") && !id.starts_with("arn:") {
+        let partition = record.principal.split(':').nth(1).unwrap_or("aws");
+        return format!("arn:{partition}:kms:{}:{}:key/{id}", record.region, record.account);
+    }
+    id.to_owned()
+}
+
+/// Returns who called, as CloudTrail writes it, and the name that the list of events shows.
+fn user_identity(record: &Record) -> (Value, String) {
+    let tail = record.principal.rsplit(':').next().unwrap_or_default();
+    let parts: Vec<&str> = tail.split('/').collect();
+    let mut identity = json!({
+        "principalId": record.user_id,
+        "arn": record.principal,
+        "accountId": record.account,
+        "accessKeyId": record.access_key,
+    });
+    let name = parts.last().copied().unwrap_or_default();
+    match parts.first().copied().unwrap_or_default() {
+        "assumed-role" => {
+            let role = parts.get(1).copied().unwrap_or_default();
+            let partition = record.principal.split(':').nth(1).unwrap_or("aws");
+            identity["type"] = json!("AssumedRole");
+            identity["sessionContext"] = json!({"sessionIssuer": {
+                "type": "Role",
+                "principalId": record.user_id.split(':').next().unwrap_or_default(),
+                "arn": format!("arn:{partition}:iam::{}:role/{role}", record.account),
+                "accountId": record.account,
+                "userName": role,
+            }});
+        }
+        "root" => identity["type"] = json!("Root"),
+        "federated-user" => identity["type"] = json!("FederatedUser"),
+        _ => {
+            identity["type"] = json!("IAMUser");
+            identity["userName"] = json!(name);
+        }
+    }
+    (identity, name.to_owned())
+}
+
 fn event(record: &Record) -> Value {
-    let user = record.principal.rsplit('/').next().unwrap_or_default();
-    let resources: Vec<Value> = record
-        .touched
-        .iter()
-        .filter(|(collection, _)| !collection.starts_with('_'))
-        .map(|(_, id)| json!({"ResourceName": id}))
-        .collect();
+    let (identity, user) = user_identity(record);
+    let resources = resources(record);
     let read = is_read(&record.operation);
     let id = &record.request_id;
-    let whole = json!({
+    let mut whole = json!({
         "eventVersion": "1.11",
-        "userIdentity": {
-            "arn": record.principal,
-            "accountId": record.account,
-            "accessKeyId": record.access_key,
-            "userName": user,
-        },
+        "userIdentity": identity,
         "eventTime": time::iso(record.time),
         "eventSource": source(record),
         "eventName": record.operation,
         "awsRegion": record.region,
-        "errorCode": record.error,
+        "sourceIPAddress": "127.0.0.1",
+        "userAgent": record.user_agent,
         "requestID": id,
         "eventID": id,
         "readOnly": read,
@@ -86,12 +170,16 @@ fn event(record: &Record) -> Value {
         "recipientAccountId": record.account,
         "eventCategory": "Management",
     });
+    if let Some(error) = &record.error {
+        whole["errorCode"] = json!(error);
+    }
     json!({
         "EventId": id,
         "EventName": record.operation,
         "ReadOnly": read.to_string(),
         "AccessKeyId": record.access_key,
-        "EventTime": record.time,
+        // Events have whole seconds.
+        "EventTime": record.time.floor(),
         "EventSource": source(record),
         "Username": user,
         "Resources": resources,
@@ -126,12 +214,13 @@ fn lookup_events(call: &mut Call<'_>, input: &Value) -> Answer {
         // Insights events are all that the category can ask for, and there are none.
         return call.paged(input, "Events", Vec::new(), 50);
     }
+    let shown = call.now() - call.propagation("cloudtrail");
     let found: Vec<(String, Value)> = call
         .log()
         .iter()
         .rev()
         .filter(|record| record.account == call.account && region(record) == call.region && !is_data(record))
-        .filter(|record| (start..=end).contains(&record.time))
+        .filter(|record| (start..=end).contains(&record.time.floor()) && record.time <= shown)
         .map(|record| (record.request_id.clone(), event(record)))
         .filter(|(_, event)| attributes.iter().all(|attribute| fits(event, attribute)))
         .collect();
