@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::apply::{self, Session, Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
+use crate::aws::history::{self, Question, Writers};
 use crate::aws::resource::Fields;
 use crate::aws::{Aws, AwsError, kinds};
 use crate::diagnostic::Diagnostic;
@@ -149,6 +150,39 @@ pub async fn find_drift(aws: &Aws, schemas: &KindSchemas, state: &State, unmanag
     let (unmanaged, unlisted) =
         if unmanaged { observe_unmanaged(aws, kinds::all(), &managed).await } else { (Vec::new(), BTreeMap::new()) };
     DriftFound { drift: found, unmanaged, unlisted }
+}
+
+/// Who wrote to what a drift found, in the order of its lists.
+#[derive(Debug, Default)]
+pub struct DriftWriters {
+    pub drifted: Vec<Writers>,
+    pub unmanaged: Vec<Writers>,
+}
+
+/// Asks CloudTrail's history who wrote to what drifted, and to what nothing manages; no drift costs no call.
+///
+/// A managed resource is asked about from its last recorded step on, an unmanaged one as far back as the history
+/// goes.
+pub async fn drift_writers(aws: &Aws, state: &State, found: &DriftFound) -> DriftWriters {
+    let drifted = found.drift.drifted.iter().map(|drifted| {
+        let record = state.resources.get(&drifted.address);
+        question(&drifted.kind, &drifted.id, record.map(|record| &record.attributes), record.and_then(|r| r.recorded))
+    });
+    let unmanaged = found.unmanaged.iter().map(|unmanaged| {
+        let mut asked = question(&unmanaged.kind, &unmanaged.found.id, None, None);
+        asked.names.extend(unmanaged.found.name.clone());
+        asked
+    });
+    let questions: Vec<Question> = drifted.chain(unmanaged).collect();
+    let mut answers = history::writers(aws, &questions).await;
+    let unmanaged = answers.split_off(found.drift.drifted.len());
+    DriftWriters { drifted: answers, unmanaged }
+}
+
+fn question(kind: &str, id: &PhysicalId, attributes: Option<&Value>, since: Option<jiff::Timestamp>) -> Question {
+    let arn = attributes.and_then(|attributes| attributes.get("arn")).and_then(Value::as_str);
+    let service = kinds::get(kind).map_or("", |kind| kind.schema().service);
+    Question { service, names: [Some(id.0.as_str()), arn].into_iter().flatten().map(str::to_owned).collect(), since }
 }
 
 /// Returns the outputs as far as their values are known.

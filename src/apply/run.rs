@@ -12,10 +12,11 @@ use serde_json::Value;
 use super::step::{Context, Outcome, run_step};
 use super::{Event, Session, observe};
 use crate::aws::AwsError;
+use crate::aws::history::{self, Question, Writers};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Address;
 use crate::kind::Seen;
-use crate::plan::{Known, KnownResources, Plan, Step, StepKind};
+use crate::plan::{Bound, Known, KnownResources, Plan, Step, StepKind};
 use crate::state::{State, StateError};
 use crate::value::{self, unreadable_reason};
 
@@ -58,28 +59,33 @@ impl Report {
     }
 }
 
-/// Compares the world with what the plan was made from; returns what changed.
-pub async fn check_world(session: &Session<'_>, plan: &Plan) -> Vec<Diagnostic> {
+/// Compares the world with what the plan was made from; returns what changed, and who did it since then.
+pub async fn check_world(session: &Session<'_>, plan: &Plan, since: Timestamp) -> Vec<Diagnostic> {
     let ids =
         plan.bound.iter().map(|(address, bound)| (address.clone(), (bound.kind.clone(), bound.id.clone()))).collect();
     let fields = super::wanted_fields(
         plan.bound.values().filter_map(|bound| bound.seen.present().map(|seen| (bound.kind.as_str(), &seen.arguments))),
     );
     let seen = observe(session.aws, session.kinds, &ids, &fields).await;
-    let mut out = Vec::new();
-    for (address, bound) in &plan.bound {
-        let now = &seen[address];
-        if now.digest() != bound.digest {
-            let detail = differences(&bound.seen, now).join("\n");
-            out.push(
-                Diagnostic::error("PLAN009", "the world has changed since this plan was made")
-                    .detail(format!("{address} ({})\n{detail}", bound.id))
-                    .at_argument(address, "", "this resource")
-                    .help("`opora plan` shows what would happen now"),
-            );
-        }
-    }
-    out
+    let changed: Vec<_> =
+        plan.bound.iter().filter(|(address, bound)| seen[*address].digest() != bound.digest).collect();
+    let questions: Vec<Question> = changed.iter().map(|(_, bound)| question(session, bound, since)).collect();
+    let writers = history::writers(session.aws, &questions).await;
+    let one = |((address, bound), writers): (&(&Address, &Bound), Writers)| {
+        let detail = differences(&bound.seen, &seen[*address]).join("\n");
+        Diagnostic::error("PLAN009", "the world has changed since this plan was made")
+            .detail(format!("{address} ({})\n{detail}\n{}", bound.id, writers.text()))
+            .at_argument(address, "", "this resource")
+            .help("`opora plan` shows what would happen now")
+    };
+    changed.iter().zip(writers).map(one).collect()
+}
+
+fn question(session: &Session<'_>, bound: &Bound, since: Timestamp) -> Question {
+    let service = (session.kinds)(&bound.kind).map_or("", |kind| kind.schema().service);
+    let arn = bound.seen.present().and_then(|seen| seen.attributes.get("arn")).and_then(Value::as_str);
+    let names = [Some(bound.id.0.as_str()), arn].into_iter().flatten().map(str::to_owned).collect();
+    Question { service, names, since: Some(since) }
 }
 
 /// Compares the state with what the plan was made from; returns what another run has done since.

@@ -64,14 +64,22 @@ pub async fn connect(options: &Options) -> Aws {
 
 /// Connects through a given seam with fixed credentials: the sandbox and tests.
 pub fn connect_with(seam: Seam, credentials: Credentials, region: &str, pacing: Pacing) -> Aws {
-    let config = SdkConfig::builder()
+    Aws::new(&fixed(credentials, region), seam, pacing)
+}
+
+/// Connects as another program would: what works on the account behind opora's back, in the demo and in tests.
+pub fn connect_outsider(seam: Seam, credentials: Credentials, region: &str) -> Aws {
+    Aws::named("outsider", &fixed(credentials, region), seam, Pacing::new(1.0))
+}
+
+fn fixed(credentials: Credentials, region: &str) -> SdkConfig {
+    SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         // Its background timer would sleep on the clock of the seam, which may be a virtual one.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .build();
-    Aws::new(&config, seam, pacing)
+        .build()
 }
 
 /// Asks who the caller is.

@@ -5,6 +5,7 @@
 
 pub mod connect;
 mod error;
+pub mod history;
 pub mod kinds;
 mod pacing;
 pub mod resource;
@@ -18,15 +19,19 @@ use std::time::{Duration, SystemTime};
 use aws_smithy_async::rt::sleep::AsyncSleep;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
+use aws_types::app_name::AppName;
 
 pub use error::{AwsError, ErrorClass, Residue};
 pub use pacing::{DEFAULT_SHARE, Pacing};
-pub use seam::{CallCounter, CallCounts, Seam};
+pub use seam::{CallCounter, CallCounts, ClockOffset, Seam};
 
 use seam::{NameOperation, OnlyThrottles, PacedClient};
 
 /// Attempts of a call that may be repeated, the first included.
 const ATTEMPTS_MAX: u32 = 6;
+
+/// The name that calls carry in their user agent, so that opora's own are known again in CloudTrail's history.
+const APP: &str = "opora";
 
 /// Clients of all services for one account and region.
 ///
@@ -98,6 +103,11 @@ clients! {
 impl Aws {
     /// Makes the clients from credentials and region in `config`, and sends through `seam` at the pace of `pacing`.
     pub fn new(config: &SdkConfig, seam: Seam, pacing: Pacing) -> Self {
+        Self::named(APP, config, seam, pacing)
+    }
+
+    /// Makes the clients of another program than opora, as CloudTrail's history is to name it.
+    pub(crate) fn named(app: &'static str, config: &SdkConfig, seam: Seam, pacing: Pacing) -> Self {
         let counter = CallCounter::default();
         let http = PacedClient {
             inner: seam.http.clone(),
@@ -108,6 +118,7 @@ impl Aws {
         };
         let config = config
             .to_builder()
+            .app_name(AppName::new(app).expect("internal error: the name has letters only"))
             .http_client(http)
             .time_source(seam.time.clone())
             .sleep_impl(seam.sleep.clone())
@@ -144,6 +155,11 @@ impl Aws {
     /// Returns the counts of calls that went out so far.
     pub fn calls(&self) -> CallCounts {
         self.shared.counter.counts()
+    }
+
+    /// Returns how far the seam's clock was from the dates in the answers so far.
+    pub fn clock_offset(&self) -> ClockOffset {
+        self.shared.counter.clock_offset()
     }
 
     /// Returns the seam that calls go through.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::rt::sleep::{AsyncSleep, SharedAsyncSleep};
 use aws_smithy_async::time::SharedTimeSource;
@@ -22,7 +22,9 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
     ClassifyRetry, RetryAction, RetryClassifierPriority, RetryReason,
 };
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::date_time::Format;
 use aws_smithy_types::retry::ErrorKind;
 use futures::future::Either;
 use serde::Serialize;
@@ -57,14 +59,46 @@ impl CallCounts {
     }
 }
 
+/// How far the seam's clock was from the dates in AWS's answers, as far as whole seconds and the way there prove it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct ClockOffset {
+    /// Answers with a date.
+    pub answers: u64,
+    /// The most that was proven.
+    pub seconds_max: f64,
+}
+
+impl ClockOffset {
+    /// Counts an answer's date, which is of some moment between the sending and the arrival and cut to whole seconds.
+    fn add(&mut self, date: f64, sent: f64, arrived: f64) {
+        let (behind, ahead) = (date - arrived, sent - (date + 1.0));
+        self.answers += 1;
+        self.seconds_max = self.seconds_max.max(behind).max(ahead);
+    }
+}
+
 /// Shared counters of one [`Seam`].
 #[derive(Debug, Clone, Default)]
-pub struct CallCounter(Arc<Mutex<CallCounts>>);
+pub struct CallCounter(Arc<Mutex<CallCounts>>, Arc<Mutex<ClockOffset>>);
 
 impl CallCounter {
     /// Returns the counts so far.
     pub fn counts(&self) -> CallCounts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns how far the clock was off so far.
+    pub fn clock_offset(&self) -> ClockOffset {
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compare_clock(&self, date: Option<&str>, sent: SystemTime, arrived: SystemTime) {
+        let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+        let seconds =
+            |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|time| time.as_secs_f64());
+        if let (Some(date), Some(sent), Some(arrived)) = (date, seconds(sent), seconds(arrived)) {
+            self.1.lock().unwrap_or_else(PoisonError::into_inner).add(date.as_secs_f64(), sent, arrived);
+        }
     }
 
     fn add(&self, change: impl FnOnce(&mut CallCounts)) {
@@ -164,6 +198,7 @@ impl HttpConnector for PacedConnector {
                 *counts.by_operation.entry(format!("{service}:{operation}")).or_default() += 1;
                 counts.paced += u64::from(waited);
             });
+            let sent = time.now();
             let answer = std::pin::pin!(inner.call(request));
             let limit = sleep.sleep(answer_limit(&operation));
             let response = match futures::future::select(answer, std::pin::pin!(limit)).await {
@@ -173,6 +208,7 @@ impl HttpConnector for PacedConnector {
                     return Err(ConnectorError::timeout(format!("no answer within {seconds} s").into()));
                 }
             };
+            counter.compare_clock(response.headers().get("date"), sent, time.now());
             if matches!(response.status().as_u16(), 429 | 503) {
                 pacing.throttled(&service, &operation);
                 counter.add(|counts| counts.throttled += 1);
@@ -235,4 +271,21 @@ impl ClassifyRetry for OnlyThrottles {
 /// Reads the seam's clock.
 pub(crate) fn now(time: &SharedTimeSource) -> jiff::Timestamp {
     jiff::Timestamp::try_from(time.now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_what_whole_seconds_and_the_way_prove() {
+        let mut offset = ClockOffset::default();
+        offset.add(100.0, 100.2, 100.4);
+        offset.add(100.0, 98.0, 100.9);
+        assert_eq!(offset, ClockOffset { answers: 2, seconds_max: 0.0 });
+        offset.add(100.0, 103.5, 103.6);
+        assert_eq!(offset.seconds_max, 2.5, "the clock is ahead");
+        offset.add(100.0, 90.0, 91.0);
+        assert_eq!(offset, ClockOffset { answers: 4, seconds_max: 9.0 });
+    }
 }

@@ -11,7 +11,7 @@ use super::context::{Connected, Context, ProcessSecrets, Refused, Spec, host_nam
 use super::exit::Exit;
 use super::output::{Output, Style};
 use super::plan::{Made, Select};
-use super::{audit, plan, plan_text};
+use super::{audit, commit, plan, plan_text};
 use crate::apply::{self, Event, Report, Session, check_state, check_world};
 use crate::aws::kinds;
 use crate::diagnostic::Diagnostic;
@@ -25,7 +25,7 @@ pub(crate) struct Apply {
     /// A plan that `opora plan --out` saved; without it a new one is made.
     #[arg(value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// Does not ask.
+    /// Does not ask; a saved plan is applied without asking.
     #[arg(long, short = 'y')]
     pub yes: bool,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &Apply, context: &Context) -> Exit {
     };
     context.watch_interrupt();
     let result = match &args.plan {
-        Some(path) => apply_file(path, args.yes, context, &spec).await,
+        Some(path) => apply_file(path, context, &spec).await,
         None => apply_new(args, context, &spec).await,
     };
     match result {
@@ -88,14 +88,16 @@ pub(crate) async fn confirm_and_run(
         return Ok(Exit::Controls);
     }
     let asked = !yes && !made.plan.is_empty();
+    let observed_at = made.connected.aws.now();
     if asked && !ask(out, command)? {
         return Ok(Exit::Failed);
     }
-    let file = PlanFile::new(made.plan, made.connected.aws.now());
+    let file = PlanFile::new(made.plan, observed_at);
     execute(context, spec, &made.connected, &made.log, &file, asked, command).await
 }
 
-async fn apply_file(path: &std::path::Path, yes: bool, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
+/// Runs a saved plan. It asks nobody: whoever saved the plan could read it, and it does that or nothing.
+async fn apply_file(path: &std::path::Path, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
     let file = plan::load(path)?;
     if file.plan.scope != spec.environment.scope {
         let detail = format!(
@@ -119,7 +121,6 @@ async fn apply_file(path: &std::path::Path, yes: bool, context: &Context, spec: 
         plan_text::print(&context.out, &file.plan);
         context.out.line(format!("{}.", plan_text::summary(&file.plan)));
     }
-    let _ = yes;
     execute(context, spec, &connected, &log, &file, true, "apply").await
 }
 
@@ -170,13 +171,16 @@ async fn execute_leased(
     let events = |event: Event| progress.show(&event);
     let session = session(context, spec, connected, writer, &secrets, &events);
     if check {
-        let changed = check_world(&session, &file.plan).await;
+        let changed = check_world(&session, &file.plan, file.observed_at).await;
         if !changed.is_empty() {
             return Err(changed.into());
         }
     }
     writer
-        .append(vec![started(command, connected, spec, Some(&file.digest), writer), applied(&file.digest, writer)])
+        .append(vec![
+            started(command, context, connected, spec, Some(&file.digest), writer),
+            applied(&file.digest, writer),
+        ])
         .await?;
     let report = engine::apply_plan(&session, &file.plan, &state).await?;
     out.idle();
@@ -191,7 +195,14 @@ async fn execute_leased(
     Ok(if report.is_complete() { Exit::Done } else { Exit::Failed })
 }
 
-fn started(command: &str, connected: &Connected, spec: &Spec, plan: Option<&str>, writer: &Writer) -> Entry {
+fn started(
+    command: &str,
+    context: &Context,
+    connected: &Connected,
+    spec: &Spec,
+    plan: Option<&str>,
+    writer: &Writer,
+) -> Entry {
     Entry::RunStarted {
         run: writer.run(),
         command: command.to_owned(),
@@ -199,6 +210,7 @@ fn started(command: &str, connected: &Connected, spec: &Spec, plan: Option<&str>
         host: host_name(),
         spec_digest: Some(spec.environment.digest.clone()),
         plan_digest: plan.map(str::to_owned),
+        spec_commit: commit::of(&context.global.spec),
         opora: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }

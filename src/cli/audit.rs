@@ -5,22 +5,21 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::json;
 
+use super::audit_records::{self, Sources};
 use super::context::{Connected, Context, Refused, Spec};
 use super::exit::Exit;
 use super::output::{Output, Style};
 use super::plan::Made;
 use crate::controls::{
     Attestations, Audit, Catalogue, Checks, ComplianceDiff, Finding, Gate, GateAction, GateOutcome, Moment, Question,
-    ReadProblems, RecordEvidence, RecordKind, Severity, State as ControlState, Verdict, Waivers, compliance_diff,
-    evaluate, gate,
+    ReadProblems, RecordEvidence, Severity, State as ControlState, Waivers, compliance_diff, evaluate, gate,
 };
 use crate::diagnostic::{Diagnostic, SourceMap};
-use crate::engine::{self, LiveAccount};
+use crate::engine;
 use crate::kind::Resource;
 use crate::plan::PlanFile;
 use crate::report::{self, Place};
 use crate::spec::Locator;
-use crate::state::State;
 
 /// The form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -284,69 +283,18 @@ async fn live(context: &Context, spec: &Spec, connected: &Connected, rules: &Rul
     for (kind, id, reason) in &account.unread {
         unlisted.entry(kind.clone()).or_insert_with(|| format!("{id}: {reason}"));
     }
-    let records = records(context, spec, &state, &account, &drift);
+    let sources = Sources { spec, connected, state: &state, account: &account, found: &drift };
+    let records = audit_records::records(context, &sources);
     let problems = ReadProblems { unlisted };
     let now = connected.aws.now();
     let ask = Ask { resources: &account.resources, problems: &problems, records: &records, moment: Moment::Live, now };
-    Ok(evaluated(context, spec, rules, &ask))
-}
-
-/// Says what opora's own records show, for the controls that rest on records.
-fn records(
-    context: &Context,
-    spec: &Spec,
-    state: &State,
-    account: &LiveAccount,
-    found: &engine::DriftFound,
-) -> Vec<RecordEvidence> {
-    let location = spec.environment.state.clone();
-    let managed = account.resources.iter().filter(|resource| resource.address.is_some()).count();
-    let complete = account.unlisted.is_empty() && account.unread.is_empty();
-    let verdict = |good: bool| if good { Verdict::Pass } else { Verdict::Fail };
-    let coverage = &found.drift.coverage;
-    let readable = found.drift.unreadable.is_empty();
-    let unfinished = state.runs.iter().filter(|run| run.finished.is_none()).count();
-    vec![
-        RecordEvidence {
-            kind: RecordKind::Inventory,
-            verdict: if complete { Verdict::Pass } else { Verdict::Unknown },
-            summary: format!(
-                "{} resources of {} kinds listed, {managed} managed, {} kinds or resources could not be read",
-                account.resources.len(),
-                context.schemas.iter().count(),
-                account.unlisted.len() + account.unread.len(),
-            ),
-            reference: "opora drift --json".to_owned(),
-        },
-        RecordEvidence {
-            kind: RecordKind::ApplyLog,
-            verdict: if state.runs.is_empty() { Verdict::Unknown } else { verdict(unfinished == 0) },
-            summary: format!("{} runs recorded, {unfinished} of them did not end in order", state.runs.len()),
-            reference: location.clone(),
-        },
-        RecordEvidence {
-            kind: RecordKind::Drift,
-            verdict: match (readable, found.drift.drifted.is_empty()) {
-                (_, false) => Verdict::Fail,
-                (true, true) => Verdict::Pass,
-                (false, true) => Verdict::Unknown,
-            },
-            summary: format!(
-                "{} managed resources compared in {} fields: {} drifted, {} fields unreadable",
-                coverage.managed,
-                coverage.fields_checked,
-                found.drift.drifted.len(),
-                coverage.fields_unreadable,
-            ),
-            reference: "opora drift --json".to_owned(),
-        },
-        RecordEvidence {
-            kind: RecordKind::StateHistory,
-            verdict: if state.number == 0 { Verdict::Unknown } else { Verdict::Pass },
-            summary: format!("{} numbered entries, each holding the digest of the one before", state.number),
-            reference: location,
-        },
-    ]
+    let audit = evaluated(context, spec, rules, &ask);
+    if let Err(error) = audit_records::remember(&log, &state, &connected.caller.arn, &audit).await {
+        let diagnostic = error.into_diagnostic();
+        let why = diagnostic.detail.unwrap_or_default();
+        context.out.note(format!("the audit could not be recorded in the state: {}: {why}", diagnostic.summary));
+    }
+    Ok(audit)
 }
 
 fn place(spec: &Spec, finding: &Finding) -> Option<Place> {

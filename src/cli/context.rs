@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_smithy_async::rt::sleep::SharedAsyncSleep;
@@ -11,6 +12,7 @@ use jiff::SignedDuration;
 
 use super::Global;
 use super::output::Output;
+use super::process;
 use crate::apply::Stop;
 use crate::aws::connect::{self, Caller};
 use crate::aws::resource::SecretValues;
@@ -19,10 +21,13 @@ use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::kind::{KindSchemas, Scope};
 use crate::sandbox::Sandbox;
 use crate::spec::{self, DiskFiles, Environment, Locator, NoPredict};
-use crate::state::{RunId, S3Access, State, StateError, StateLog, Writer};
+use crate::state::{Holder, RunId, S3Access, State, StateError, StateLog, Writer};
 
 /// How long a lease holds without being renewed.
 const LEASE: SignedDuration = SignedDuration::from_secs(120);
+
+/// How long a second Ctrl-C waits for the lease to be given back.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// A command's surroundings.
 pub(crate) struct Context {
@@ -30,6 +35,8 @@ pub(crate) struct Context {
     pub out: Output,
     pub schemas: KindSchemas,
     pub stop: Stop,
+    /// The writer that holds the lease, which a second Ctrl-C gives back.
+    leased: Arc<Mutex<Option<Writer>>>,
     /// Variables that stand in for ones of the environment.
     pub variables: BTreeMap<String, String>,
 }
@@ -71,7 +78,8 @@ pub(crate) struct Connected {
 
 impl Context {
     pub(crate) fn new(global: Global, out: Output) -> Self {
-        Self { global, out, schemas: kinds::schemas(), stop: Stop::default(), variables: BTreeMap::new() }
+        let (stop, leased) = (Stop::default(), Arc::default());
+        Self { global, out, schemas: kinds::schemas(), stop, leased, variables: BTreeMap::new() }
     }
 
     /// Loads the spec; shows warnings, and refuses on errors.
@@ -193,7 +201,11 @@ impl Context {
     pub(crate) async fn acquire(&self, log: &StateLog, caller: &str) -> Result<Writer, Refused> {
         let host = host_name();
         let holder = format!("{caller}@{host} (process {})", std::process::id());
-        Ok(log.acquire(RunId(uuid::Uuid::new_v4()), &holder, LEASE).await?)
+        let process = process::name();
+        let holder = Holder { name: &holder, process: process.as_deref(), has_ended: &process::has_ended };
+        let writer = log.acquire_as(RunId(uuid::Uuid::new_v4()), holder, LEASE).await?;
+        *self.leased.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer.clone());
+        Ok(writer)
     }
 
     /// Loads the state.
@@ -208,7 +220,7 @@ impl Context {
 
     /// Stops in order at the first Ctrl-C, and at once at the second.
     pub(crate) fn watch_interrupt(&self) {
-        let stop = self.stop.clone();
+        let (stop, leased) = (self.stop.clone(), Arc::clone(&self.leased));
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_err() {
                 return;
@@ -216,7 +228,15 @@ impl Context {
             stop.request();
             complain_to_stderr("stopping: calls in flight are finished and recorded; Ctrl-C again leaves at once");
             if tokio::signal::ctrl_c().await.is_ok() {
-                complain_to_stderr("left; the next apply takes up what was in flight");
+                let writer = leased.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let released = match writer {
+                    Some(writer) => {
+                        tokio::time::timeout(LEAVING, writer.release()).await.is_ok_and(|done| done.is_ok())
+                    }
+                    None => true,
+                };
+                let lease = if released { "" } else { "; its lease on the state ends by itself" };
+                complain_to_stderr(&format!("left; the next apply takes up what was in flight{lease}"));
                 std::process::exit(130);
             }
         });
@@ -254,24 +274,40 @@ fn check_kinds(environment: &Environment) -> Vec<Diagnostic> {
 
 /// Connects to the sandbox in a folder, as the administrator of the spec's account.
 pub(crate) fn sandboxed(dir: &Path, scope: &Scope) -> Result<Aws, Refused> {
-    let sandbox = Sandbox::open(dir).map_err(|error| {
+    Ok(connect_sandbox(&open_sandbox(dir)?, scope))
+}
+
+fn open_sandbox(dir: &Path) -> Result<Sandbox, Refused> {
+    let unusable = |error: std::io::Error| {
         Diagnostic::error("CONN004", "the sandbox folder can't be used").detail(format!("{}: {error}", dir.display()))
-    })?;
-    Ok(connect_sandbox(&sandbox, scope))
+    };
+    Sandbox::open(dir).map_err(|error| unusable(error).into())
+}
+
+/// Connects to the sandbox in a folder as somebody who works without opora.
+pub(crate) fn outsider(dir: &Path, scope: &Scope) -> Result<Aws, Refused> {
+    let sandbox = open_sandbox(dir)?;
+    Ok(connect::connect_outsider(seam_to(&sandbox), administrator(scope), &scope.region))
 }
 
 /// Connects to a sandbox in this process.
 pub(crate) fn connect_sandbox(sandbox: &Sandbox, scope: &Scope) -> Aws {
+    connect::connect_with(seam_to(sandbox), administrator(scope), &scope.region, Pacing::new(1.0))
+}
+
+fn seam_to(sandbox: &Sandbox) -> Seam {
     let clock = sandbox.clock();
-    let seam = Seam {
+    Seam {
         http: sandbox.http_client(),
         time: SharedTimeSource::new(clock.clone()),
         background: clock.background(),
         sleep: SharedAsyncSleep::new(clock),
-    };
-    // The sandbox takes a key id of twelve digits for that account's administrator.
-    let credentials = Credentials::from_keys(scope.account.clone(), "sandbox", None);
-    connect::connect_with(seam, credentials, &scope.region, Pacing::new(1.0))
+    }
+}
+
+/// The sandbox takes a key id of twelve digits for that account's administrator.
+fn administrator(scope: &Scope) -> Credentials {
+    Credentials::from_keys(scope.account.clone(), "sandbox", None)
 }
 
 fn no_caller(error: &crate::aws::AwsError, profile: Option<&str>) -> Diagnostic {

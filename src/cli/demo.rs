@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::Args;
 use include_dir::{Dir, include_dir};
 
-use super::context::{Context, Refused, sandboxed};
+use super::context::{Context, Refused, outsider};
 use super::exit::Exit;
 use super::output::{Output, Style};
 use super::{Global, apply, audit, destroy, drift, job, plan, validate};
@@ -108,7 +108,7 @@ impl Journey<'_> {
         let scope = self.tamper(&context).await?;
 
         let context = self.begin("Find what differs, and what nobody manages", "drift");
-        expect(drift::run(&drift::DriftArgs { managed_only: false }, &context).await, &[Exit::Drift])?;
+        expect(drift::run(&drift::DriftArgs { managed_only: false, no_who: false }, &context).await, &[Exit::Drift])?;
 
         let context = self.begin("Repair it", "apply --yes");
         let args = apply::Apply { plan: None, yes: true, select: plan::Select::default() };
@@ -186,7 +186,7 @@ impl Journey<'_> {
         let scope = spec.environment.scope.clone();
         let state = context.load_state(&context.open_state(&spec.environment, None)?).await?;
         let dir = self.global.sandbox.as_deref().unwrap_or(Path::new(".opora/sandbox"));
-        let aws = sandboxed(dir, &scope)?;
+        let aws = outsider(dir, &scope)?;
         open_ssh(&aws, &id_of(&state, "security_group.efa")?).await.map_err(failed)?;
         self.out.line("    opens port 22 of security_group.efa to the world");
         let key = id_of(&state, "kms_key.data")?;

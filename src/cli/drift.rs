@@ -7,7 +7,8 @@ use super::context::{Context, Refused, Spec};
 use super::exit::Exit;
 use super::output::Style;
 use super::plan_text::change_text;
-use crate::engine::{self, DriftFound};
+use crate::aws::history::Writers;
+use crate::engine::{self, DriftFound, DriftWriters};
 
 /// Arguments of `opora drift`.
 #[derive(Debug, Args)]
@@ -15,6 +16,9 @@ pub(crate) struct DriftArgs {
     /// Looks only at what is managed.
     #[arg(long)]
     pub managed_only: bool,
+    /// Does not ask CloudTrail who changed what differs.
+    #[arg(long)]
+    pub no_who: bool,
 }
 
 pub(crate) async fn run(args: &DriftArgs, context: &Context) -> Exit {
@@ -41,11 +45,17 @@ async fn find(args: &DriftArgs, context: &Context, spec: &Spec) -> Result<Exit, 
     let state = context.load_state(&log).await?;
     out.busy(&format!("reading {} resources", state.resources.len()));
     let found = engine::find_drift(&connected.aws, &context.schemas, &state, !args.managed_only).await;
+    let writers = if args.no_who {
+        None
+    } else {
+        out.busy("asking CloudTrail who changed what differs");
+        Some(engine::drift_writers(&connected.aws, &state, &found).await)
+    };
     out.idle();
     if out.json {
-        out.document(&to_json(&found));
+        out.document(&to_json(&found, writers.as_ref()));
     } else {
-        print(context, &found);
+        print(context, &found, writers.as_ref());
     }
     Ok(exit(&found))
 }
@@ -63,11 +73,23 @@ fn exit(found: &DriftFound) -> Exit {
     }
 }
 
-fn to_json(found: &DriftFound) -> serde_json::Value {
+/// Puts who wrote to it beside what was found.
+fn with_writers<T: serde::Serialize>(found: &[T], writers: Option<&[Writers]>) -> Vec<serde_json::Value> {
+    let one = |(at, found): (usize, &T)| {
+        let mut value = json!(found);
+        if let Some(writers) = writers.and_then(|writers| writers.get(at)) {
+            value["who"] = json!(writers);
+        }
+        value
+    };
+    found.iter().enumerate().map(one).collect()
+}
+
+fn to_json(found: &DriftFound, writers: Option<&DriftWriters>) -> serde_json::Value {
     json!({
         "format": 1,
-        "drifted": found.drift.drifted,
-        "unmanaged": found.unmanaged,
+        "drifted": with_writers(&found.drift.drifted, writers.map(|writers| writers.drifted.as_slice())),
+        "unmanaged": with_writers(&found.unmanaged, writers.map(|writers| writers.unmanaged.as_slice())),
         "unreadable": found.drift.unreadable.iter().map(|(address, unread)| {
             json!({ "address": address, "path": unread.path, "reason": unread.reason })
         }).collect::<Vec<_>>(),
@@ -78,20 +100,27 @@ fn to_json(found: &DriftFound) -> serde_json::Value {
     })
 }
 
-pub(crate) fn print(context: &Context, found: &DriftFound) {
+fn print(context: &Context, found: &DriftFound, writers: Option<&DriftWriters>) {
     let out = &context.out;
-    for drifted in &found.drift.drifted {
+    let who = |writers: Option<&Writers>| {
+        if let Some(writers) = writers {
+            out.line(format!("               {}", out.style(Style::Dim, &writers.text())));
+        }
+    };
+    for (at, drifted) in found.drift.drifted.iter().enumerate() {
         let head = out.style(Style::Bad, if drifted.gone { "gone      " } else { "drifted   " });
         out.line(format!("  {head} {}  {}", drifted.address, out.style(Style::Dim, drifted.id.as_str())));
         for field in &drifted.fields {
             out.line(format!("               {}  {}", field.path, change_text(field)));
         }
+        who(writers.and_then(|writers| writers.drifted.get(at)));
     }
-    for unmanaged in &found.unmanaged {
+    for (at, unmanaged) in found.unmanaged.iter().enumerate() {
         let name = unmanaged.found.name.as_ref().filter(|name| **name != unmanaged.found.id.0);
         let name = name.map(|name| format!("  {name}")).unwrap_or_default();
         let head = out.style(Style::Warn, "unmanaged ");
         out.line(format!("  {head} {} {}{name}", unmanaged.kind, unmanaged.found.id));
+        who(writers.and_then(|writers| writers.unmanaged.get(at)));
     }
     for (address, unread) in &found.drift.unreadable {
         let path = if unread.path.is_empty() { String::new() } else { format!("  {}", unread.path) };

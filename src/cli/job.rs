@@ -164,12 +164,14 @@ async fn run_job(context: &Context, spec: &Spec, file: &std::path::Path, again: 
     let listener = |event: Event<'_>| shown.show(&event);
     let jobs = bench.jobs(&listener).await?;
     let run = tokio::select! {
-        done = jobs.run(&job, again) => done,
+        // First, so that the signal is listened for before anything is said or sent.
+        biased;
         _ = tokio::signal::ctrl_c() => {
             context.out.idle();
             context.out.complain(left(&job, file));
             return Ok(Exit::Interrupted);
         }
+        done = jobs.run(&job, again) => done,
     };
     context.out.idle();
     shown.end_text();

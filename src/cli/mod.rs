@@ -2,6 +2,8 @@
 
 mod apply;
 mod audit;
+mod audit_records;
+mod commit;
 mod completions;
 mod context;
 mod demo;
@@ -16,6 +18,7 @@ mod job;
 mod output;
 mod plan;
 mod plan_text;
+mod process;
 mod sandbox;
 mod schema;
 mod show;

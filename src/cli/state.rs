@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::output::Style;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Address;
-use crate::state::{Entry, StateLog};
+use crate::state::{Entry, Repaired, StateLog};
 
 /// Arguments of `opora state`.
 #[derive(Debug, Args)]
@@ -34,6 +34,8 @@ enum StateCommand {
     History,
     /// Checks every entry of the log.
     Verify,
+    /// Puts back what can be proved, and takes away what is torn or derived; no other run may be writing.
+    Repair,
 }
 
 pub(crate) async fn run(args: &StateArgs, context: &Context) -> Exit {
@@ -118,6 +120,7 @@ async fn run_command(command: &StateCommand, context: &Context, spec: &Spec) -> 
         }
         StateCommand::History => history(context, &log).await?,
         StateCommand::Verify => return verify(context, &log).await,
+        StateCommand::Repair => return repair(context, &log).await,
     }
     Ok(Exit::Done)
 }
@@ -173,4 +176,21 @@ async fn verify(context: &Context, log: &StateLog) -> Result<Exit, Refused> {
         }
     }
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+async fn repair(context: &Context, log: &StateLog) -> Result<Exit, Refused> {
+    let repairs = log.repair().await?;
+    let refused = repairs.iter().filter(|repair| matches!(repair.repaired, Repaired::Refused(_))).count();
+    if context.out.json {
+        let texts: Vec<String> = repairs.iter().map(ToString::to_string).collect();
+        context.out.document(&json!({ "repairs": texts, "refused": refused }));
+    } else {
+        for repair in &repairs {
+            context.out.line(repair.to_string());
+        }
+        if repairs.is_empty() {
+            context.out.line("every entry of the log is whole and in its place");
+        }
+    }
+    Ok(if refused == 0 { Exit::Done } else { Exit::Failed })
 }

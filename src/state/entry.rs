@@ -103,13 +103,23 @@ pub enum Entry {
         spec_digest: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         plan_digest: Option<String>,
+        /// The commit that the spec was at; `+changes` behind it where files differed from it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spec_commit: Option<String>,
         /// The version of opora.
         opora: String,
     },
     /// A run ended in order; one without this entry was killed.
     RunFinished { run: RunId, outcome: Outcome },
     /// A run takes the lease: only it may write resources until `until`.
-    LeaseTaken { run: RunId, holder: String, until: Timestamp },
+    LeaseTaken {
+        run: RunId,
+        holder: String,
+        until: Timestamp,
+        /// Names the holder's process, so that a run on the same machine can tell when it has ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<String>,
+    },
     /// The holder goes on.
     LeaseRenewed { run: RunId, until: Timestamp },
     /// The holder is done.

@@ -29,6 +29,9 @@ pub struct Record {
     pub lifecycle: Value,
     /// False after `created` and before `recorded`: some calls of the create step may be missing.
     pub complete: bool,
+    /// When the last step on it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Timestamp>,
 }
 
 /// A replaced resource that still exists and has to be deleted.
@@ -70,6 +73,8 @@ pub struct Lease {
     pub holder: String,
     pub since: Timestamp,
     pub until: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
 }
 
 /// A plan that was applied, which it can be only once.
@@ -90,6 +95,8 @@ pub struct Run {
     pub host: String,
     pub spec_digest: Option<String>,
     pub plan_digest: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec_commit: Option<String>,
     pub opora: String,
     pub started: Timestamp,
     /// `None` for a run that goes on, or was killed.
@@ -150,8 +157,9 @@ impl State {
                     self.runs.pop_front();
                 }
             }
-            Entry::LeaseTaken { run, holder, until } => {
-                self.lease = Some(Lease { run: *run, holder: holder.clone(), since: time, until: *until });
+            Entry::LeaseTaken { run, holder, until, process } => {
+                let (holder, process) = (holder.clone(), process.clone());
+                self.lease = Some(Lease { run: *run, holder, since: time, until: *until, process });
             }
             Entry::LeaseRenewed { run, until } => {
                 if let Some(lease) = self.lease.as_mut().filter(|lease| lease.run == *run) {
@@ -206,6 +214,7 @@ impl State {
                         references: Vec::new(),
                         lifecycle: Value::Null,
                         complete: false,
+                        recorded: Some(time),
                     },
                 );
             }
@@ -224,6 +233,7 @@ impl State {
                         references: references.clone(),
                         lifecycle: lifecycle.clone(),
                         complete: true,
+                        recorded: Some(time),
                     },
                 );
             }
@@ -376,17 +386,20 @@ impl State {
 /// Adds a run that starts, or notes how one ended.
 pub(super) fn fold_run(runs: &mut VecDeque<Run>, entry: &Entry, time: Timestamp) {
     match entry {
-        Entry::RunStarted { run, command, who, host, spec_digest, plan_digest, opora } => runs.push_back(Run {
-            run: *run,
-            command: command.clone(),
-            who: who.clone(),
-            host: host.clone(),
-            spec_digest: spec_digest.clone(),
-            plan_digest: plan_digest.clone(),
-            opora: opora.clone(),
-            started: time,
-            finished: None,
-        }),
+        Entry::RunStarted { run, command, who, host, spec_digest, plan_digest, spec_commit, opora } => {
+            runs.push_back(Run {
+                run: *run,
+                command: command.clone(),
+                who: who.clone(),
+                host: host.clone(),
+                spec_digest: spec_digest.clone(),
+                plan_digest: plan_digest.clone(),
+                spec_commit: spec_commit.clone(),
+                opora: opora.clone(),
+                started: time,
+                finished: None,
+            })
+        }
         Entry::RunFinished { run, outcome } => {
             if let Some(known) = runs.iter_mut().rev().find(|known| known.run == *run) {
                 known.finished = Some((time, *outcome));

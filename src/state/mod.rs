@@ -50,6 +50,17 @@ impl<F: Fn() -> Timestamp + Send + Sync> Clock for F {
     }
 }
 
+/// Who asks for the lease.
+#[derive(Clone, Copy)]
+pub struct Holder<'a> {
+    /// What people are told.
+    pub name: &'a str,
+    /// Names the process, for [`Holder::has_ended`] of another run.
+    pub process: Option<&'a str>,
+    /// Tells whether a named process is known to have ended; false where that can't be told.
+    pub has_ended: &'a (dyn Fn(&str) -> bool + Send + Sync),
+}
+
 /// The log of one environment.
 #[derive(Clone)]
 pub struct StateLog {
@@ -117,6 +128,16 @@ impl StateLog {
     /// # Errors
     /// [`StateError::LeaseHeld`] where another run's lease is in force.
     pub async fn acquire(&self, run: RunId, holder: &str, ttl: SignedDuration) -> Result<Writer, StateError> {
+        self.acquire_as(run, Holder { name: holder, process: None, has_ended: &|_| false }, ttl).await
+    }
+
+    /// Takes the lease, also at once from a run whose process is known to have ended.
+    ///
+    /// Should that one write all the same, it is fenced as any that was taken over.
+    ///
+    /// # Errors
+    /// As [`StateLog::acquire`].
+    pub async fn acquire_as(&self, run: RunId, holder: Holder<'_>, ttl: SignedDuration) -> Result<Writer, StateError> {
         let mut appender = Appender::new(self.clone(), run, read::load(&self.store).await?);
         appender.take_lease(holder, ttl).await?;
         Ok(Writer::start(appender))

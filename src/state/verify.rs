@@ -110,6 +110,16 @@ pub struct Repair {
     pub repaired: Repaired,
 }
 
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.repaired {
+            Repaired::Restored => write!(f, "{}: put back from a copy", self.problem),
+            Repaired::Removed => write!(f, "{}: taken away, a copy is in `quarantine/`", self.problem),
+            Repaired::Refused(why) => write!(f, "{}: left as it is, {why}", self.problem),
+        }
+    }
+}
+
 /// All that a check of the log finds out.
 struct Survey {
     problems: Vec<Problem>,

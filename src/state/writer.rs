@@ -12,7 +12,6 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::StateLog;
 use super::entry::{Entry, RunId};
 use super::error::StateError;
 use super::fold::State;
@@ -20,6 +19,7 @@ use super::object::{Commit, FORMAT_VERSION};
 use super::read::{PACK_LENGTH, Position, SNAPSHOT, Snapshot, log_path, numbers, pack_path, snapshot_path};
 use super::secret::{Secrets, find_exposed};
 use super::store::Creation;
+use super::{Holder, StateLog};
 
 /// Entries in one object, at most; a caller's own entries are never split.
 const ENTRIES_AT_ONCE: usize = 512;
@@ -248,15 +248,20 @@ impl Appender {
         Self { log, run, position, tenure: None }
     }
 
-    /// Takes the lease, or takes it over where it has lapsed.
-    pub(super) async fn take_lease(&mut self, holder: &str, ttl: SignedDuration) -> Result<(), StateError> {
+    /// Takes the lease, or takes it over where it has lapsed or its holder's process has ended.
+    pub(super) async fn take_lease(&mut self, holder: Holder<'_>, ttl: SignedDuration) -> Result<(), StateError> {
         let run = self.run;
         let taken = self
             .commit(|state, now| match state.lease_at(now) {
-                Some(lease) if lease.run != run => {
+                Some(lease) if lease.run != run && !lease.process.as_deref().is_some_and(holder.has_ended) => {
                     Err(StateError::LeaseHeld { holder: lease.holder.clone(), since: lease.since, until: lease.until })
                 }
-                _ => Ok(Some(vec![Entry::LeaseTaken { run, holder: holder.to_owned(), until: now + ttl }])),
+                _ => Ok(Some(vec![Entry::LeaseTaken {
+                    run,
+                    holder: holder.name.to_owned(),
+                    until: now + ttl,
+                    process: holder.process.map(str::to_owned),
+                }])),
             })
             .await?;
         self.tenure = Some(Tenure { ttl });

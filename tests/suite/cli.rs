@@ -5,7 +5,11 @@
 //! further than loopback.
 
 mod account;
+mod demos;
+mod drifts;
 mod errors;
 mod interrupt;
+mod jobs;
 mod lifecycle;
+mod records;
 mod terminal;

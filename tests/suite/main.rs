@@ -16,3 +16,4 @@ mod state;
 mod state_on_s3;
 mod support;
 mod tidy;
+mod who;

@@ -107,6 +107,11 @@ impl World {
     }
 }
 
+/// Connects to a sandbox as somebody who works without opora.
+pub fn connect_outsider(sandbox: &Sandbox) -> Aws {
+    connect::connect_outsider(seam_to(sandbox), Credentials::from_keys(ACCOUNT, "sandbox", None), REGION)
+}
+
 /// Connects to a sandbox as the account's administrator.
 pub fn connect_to(sandbox: &Sandbox) -> Aws {
     connect_by(sandbox, sandbox.http_client())
@@ -114,12 +119,16 @@ pub fn connect_to(sandbox: &Sandbox) -> Aws {
 
 /// Connects to a sandbox through an HTTP client that may do things to the calls.
 pub fn connect_by(sandbox: &Sandbox, http: SharedHttpClient) -> Aws {
+    let seam = Seam { http, ..seam_to(sandbox) };
+    connect::connect_with(seam, Credentials::from_keys(ACCOUNT, "sandbox", None), REGION, Pacing::new(1.0))
+}
+
+fn seam_to(sandbox: &Sandbox) -> Seam {
     let clock = sandbox.clock();
-    let seam = Seam {
-        http,
+    Seam {
+        http: sandbox.http_client(),
         time: SharedTimeSource::new(clock.clone()),
         background: clock.background(),
         sleep: SharedAsyncSleep::new(clock),
-    };
-    connect::connect_with(seam, Credentials::from_keys(ACCOUNT, "sandbox", None), REGION, Pacing::new(1.0))
+    }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C: the first ends in order, the second at once, and nothing is lost by either.
+//! Ctrl-C: the first ends in order, the second at once, and nothing is lost by either, nor by a kill.
 
 use std::process::{Child, Command, Stdio};
 
@@ -22,7 +22,7 @@ resources:
     last: { description: "Beside $(nat_gateway.out.id)" }
 "#;
 
-fn interrupt(child: &Child) {
+pub fn interrupt(child: &Child) {
     let done = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
     assert!(done.success());
 }
@@ -64,8 +64,29 @@ fn the_first_one_finishes_what_is_in_flight_and_the_next_apply_goes_on() {
     assert_eq!(terminal.run("plan").code, Some(0));
 }
 
+/// What is left of the environment once the first run was stopped.
+const VPC_ONLY: &str = r#"opora: 1
+environment: research
+account: "123456789012"
+region: us-east-1
+resources:
+  vpc:
+    main: { cidr: 10.40.0.0/16 }
+"#;
+
+/// Applies what is left, after simulated hours in which the VPC becomes available; returns how it ended.
+fn go_on(terminal: &Terminal, server: &Server) -> Ended {
+    terminal.write("opora.yaml", VPC_ONLY);
+    server.admin("clock", Some(r#"{"advance_s":36000}"#));
+    let ended = terminal.run("apply --yes --quiet");
+    let calls = server.admin("calls", None);
+    let made = calls["calls"].as_array().unwrap().iter().filter(|call| call["operation"] == "CreateVpc").count();
+    assert_eq!(made, 1, "no second VPC was asked for: {ended}");
+    ended
+}
+
 #[test]
-fn the_second_one_leaves_at_once_and_the_lease_says_so() {
+fn the_second_one_leaves_at_once_and_gives_the_lease_back() {
     let server = Server::start(&["--speed", "0.001"]);
     let terminal = Terminal::with(SLOW).signed_in("123456789012", &server);
     let mut child = start(&terminal);
@@ -79,8 +100,27 @@ fn the_second_one_leaves_at_once_and_the_lease_says_so() {
     interrupt(&child);
     let ended = end(child);
     assert_eq!(ended.code, Some(130), "{ended}");
-    assert!(ended.err.contains("left; the next apply takes up what was in flight"), "{ended}");
-    // The dead run's lease holds for two minutes more, and the refusal says so.
+    assert!(ended.err.ends_with("left; the next apply takes up what was in flight\n"), "{ended}");
+    let log = std::fs::read_dir(terminal.path(".opora/state/log")).unwrap();
+    let mut log: Vec<_> = log.map(|entry| entry.unwrap().path()).collect();
+    log.sort();
+    assert!(std::fs::read_to_string(log.last().unwrap()).unwrap().contains("lease_released"));
+    let next = go_on(&terminal, &server);
+    assert_eq!(next.code, Some(0), "{next}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_killed_run_is_taken_over_at_once_and_a_live_one_is_not() {
+    let server = Server::start(&["--speed", "0.001"]);
+    let terminal = Terminal::with(SLOW).signed_in("123456789012", &server);
+    let mut child = start(&terminal);
+    server.wait_for("CreateVpc");
     let refused = terminal.run("apply --yes --quiet");
     assert!(refused.err.starts_with("error[STATE001]: another run holds the state\n"), "{refused}");
+    child.kill().unwrap();
+    assert_eq!(end(child).code, None);
+    let next = go_on(&terminal, &server);
+    assert_eq!(next.code, Some(0), "{next}");
+    assert_eq!(terminal.run("state verify").code, Some(0));
 }

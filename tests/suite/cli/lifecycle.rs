@@ -5,12 +5,12 @@ use opora::aws::Aws;
 use opora::sandbox::Sandbox;
 
 use super::terminal::{Ended, SPEC, Terminal};
-use crate::support::connect_to;
+use crate::support::connect_outsider;
 
 /// Works on the simulated account behind opora's back.
 fn outside(terminal: &Terminal) -> (Sandbox, Aws) {
     let sandbox = Sandbox::open(&terminal.path(".opora/sandbox")).unwrap();
-    let aws = connect_to(&sandbox);
+    let aws = connect_outsider(&sandbox);
     (sandbox, aws)
 }
 
@@ -158,6 +158,8 @@ async fn a_saved_plan_refuses_a_changed_world() {
     ! error[PLAN009]: the world has changed since this plan was made
     !   kms_key.data ([uuid])
     !   rotation.period_days  365 → nothing
+    !   last written by arn:aws:iam::123456789012:user/sandbox at [time]:
+    !   kms:DisableKeyRotation from 127.0.0.1
     !    ╭─[opora.yaml:7:5]
     !  7 │     data: { description: More, alias: alias/data, rotation: { period_days: 365 } }
     !    ·     ──┬─
@@ -254,11 +256,15 @@ async fn drift_is_found_and_repaired() {
     assert_snapshot!(terminal.run("drift --managed-only --sandbox"), @"
       drifted    kms_key.data  [uuid]
                    rotation  { period_days: 365 } → (not set)
+                   last written by arn:aws:iam::123456789012:user/sandbox at [time]: kms:DisableKeyRotation from 127.0.0.1
     3 managed, 1 drifted, 0 unmanaged; 27 fields checked, 0 ignored, 0 unreadable, 0 not in the spec
     exit 3
     ");
     let json = terminal.run("drift --managed-only --sandbox --json").json();
     assert_eq!(json["drifted"][0]["fields"][0]["path"], "rotation");
+    assert_eq!(json["drifted"][0]["who"]["writes"][0]["operation"], "kms:DisableKeyRotation");
+    let unasked = terminal.run("drift --managed-only --sandbox --json --no-who").json();
+    assert_eq!(unasked["drifted"][0].get("who"), None);
     assert_snapshot!(terminal.run("apply --yes --sandbox"), @"
       ~ update   kms_key.data
                    rotation  + { period_days: 365 }
@@ -313,6 +319,11 @@ fn show_and_the_state() {
     every entry of the log is whole and in its place
     exit 0
     ");
+    terminal.write(".opora/state/log/00000000000000000099.json", "{\"torn");
+    assert_eq!(terminal.run("state verify").code, Some(1));
+    let repaired = terminal.run("state repair");
+    println!("{repaired}");
+    assert!(repaired.out.contains("00000000000000000099"), "{repaired}");
     assert_snapshot!(terminal.run("state show kms_key.nothing"), @"
     ! error[STATE020]: the state has no such resource
     !   `kms_key.nothing`
@@ -396,6 +407,25 @@ fn graph_draws_a_tree_and_dot() {
     }
     exit 0
     "#);
+}
+
+/// The commands of docs/start.md, one after the other.
+#[test]
+fn the_first_steps_lead_somewhere() {
+    let terminal = Terminal::empty();
+    for (line, code) in [
+        ("init", 0),
+        ("validate", 0),
+        ("plan --sandbox", 2),
+        ("apply --sandbox --yes", 0),
+        ("plan --sandbox", 0),
+        ("drift --sandbox --managed-only", 0),
+        ("audit --on-spec", 5),
+        ("destroy --sandbox --yes", 0),
+    ] {
+        let ended = terminal.run(line);
+        assert_eq!(ended.code, Some(code), "{line}: {ended}");
+    }
 }
 
 #[test]

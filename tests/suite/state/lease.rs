@@ -166,6 +166,7 @@ async fn the_history_tells_who_did_what_when() {
             host: "laptop".to_owned(),
             spec_digest: Some("abc".to_owned()),
             plan_digest: None,
+            spec_commit: None,
             opora: "0.1.0".to_owned(),
         };
         writer.append(vec![started]).await.unwrap();
