@@ -44,7 +44,21 @@ impl Expander<'_> {
 
     fn text(&mut self, node: &Node, text: &str, frame: &mut Frame<'_>) -> Value {
         let key = (node.span.source.0, node.span.start, node.span.end);
-        let Ok(parts) = split(text) else { return stand_in() };
+        let parts = match split(text) {
+            Ok(parts) => parts,
+            Err(unclosed) => {
+                // Where references are looked for it is reported already; the environment's own tags have none.
+                if !self.resolution.bad.contains(&key) {
+                    let at = self.span(node, unclosed.0);
+                    self.diagnostics.push(
+                        Diagnostic::error("SPEC032", "expression can't be read")
+                            .at(at, "this `$(` has no closing `)`")
+                            .help("close it, or write `$$(` for the two characters themselves"),
+                    );
+                }
+                return stand_in();
+            }
+        };
         if self.resolution.bad.contains(&key) {
             return stand_in();
         }

@@ -111,3 +111,13 @@ proptest! {
         try_load(VALID.as_bytes(), &module, &policy);
     }
 }
+
+#[test]
+fn an_open_expression_in_the_default_tags_is_one_error() {
+    let spec = VALID.replace("region: us-east-1\n", "region: us-east-1\ntags: { a: \"$(b\" }\n");
+    let spec = spec.lines().filter(|line| !line.starts_with("tags: { owner")).collect::<Vec<_>>().join("\n");
+    let files = MemoryFiles::default().with("t.yaml", spec.as_bytes()).with("templates/net.yaml", MODULE);
+    let loaded = load_files(&files.with("policies/p.json", POLICY), &[]);
+    let open: Vec<_> = loaded.diagnostics.iter().filter(|one| one.code == "SPEC032").collect();
+    assert_eq!(open.len(), 1, "{:#?}", loaded.diagnostics);
+}
