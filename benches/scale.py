@@ -153,7 +153,7 @@ def measure(opora, url, at):
     print(f"  plan without change: {wall:.2f} s wall, {cpu:.2f} s CPU, {memory:.0f} MB at most")
     print("    " + "\n    ".join(line for line in err.splitlines() if " MB at most" in line))
     print(f"    {sum(made.values())} calls, {aside} without S3 and KMS: {dict(sorted(made.items()))}")
-    code, out, err, wall, cpu, memory = run([opora, "audit", "--on-spec", "--json"], **at)
+    code, out, err, wall, cpu, memory = run([opora, "audit", "--spec", "--json"], **at)
     print(f"  checks of the spec: {wall:.2f} s wall, {cpu:.2f} s CPU, {memory:.0f} MB at most")
 
 

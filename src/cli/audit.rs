@@ -52,7 +52,7 @@ impl From<Language> for report::Language {
 #[command(group = ArgGroup::new("moment"))]
 pub(crate) struct AuditArgs {
     /// Checks what the spec says; needs no account.
-    #[arg(long = "on-spec", group = "moment")]
+    #[arg(long = "spec", group = "moment")]
     pub on_spec: bool,
     /// Checks what a saved plan leads to; needs no account.
     #[arg(long, value_name = "FILE", group = "moment")]

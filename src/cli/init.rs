@@ -42,7 +42,7 @@ fn init(args: &Init, context: &Context) -> Result<(), Refused> {
         let detail = format!("`{}` is there already", path.display());
         return Err(Diagnostic::error("CLI005", "nothing is written over a file")
             .detail(detail)
-            .help("choose another with `--spec FILE`, or pass `--force`")
+            .help("choose another with `--file FILE`, or pass `--force`")
             .into());
     }
     let account = args.account.as_deref().unwrap_or("123456789012");

@@ -49,7 +49,15 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The spec.
-    #[arg(long, short = 'f', global = true, value_name = "FILE", env = "OPORA_SPEC", default_value = "opora.yaml")]
+    #[arg(
+        id = "file",
+        long,
+        short = 'f',
+        global = true,
+        value_name = "FILE",
+        env = "OPORA_SPEC",
+        default_value = "opora.yaml"
+    )]
     pub spec: PathBuf,
     /// A value for an input of the spec; may be given several times.
     #[arg(long = "input", short = 'i', global = true, value_name = "NAME=VALUE")]

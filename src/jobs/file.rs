@@ -196,7 +196,7 @@ fn check_environment(fields: &Fields<'_>, scope: &Scope) {
         && text != scope.environment
     {
         let label = format!("the spec's environment is `{}`", scope.environment);
-        fields.refuse(node, label, "name the spec of this environment with `--spec`");
+        fields.refuse(node, label, "name the spec of this environment with `--file`");
     }
 }
 

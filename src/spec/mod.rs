@@ -70,7 +70,7 @@ pub fn load(
         Err(error) => {
             let detail = format!("{}: {error}", path.display());
             let diagnostic = Diagnostic::error("SPEC001", "file can't be read").detail(detail);
-            diagnostics.push(diagnostic.help("`opora init` writes a starter spec; `--spec` names another"));
+            diagnostics.push(diagnostic.help("`opora init` writes a starter spec; `--file` names another"));
             return failed(diagnostics, sources);
         }
     };

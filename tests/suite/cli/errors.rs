@@ -9,7 +9,7 @@ fn there_is_no_spec() {
     assert_snapshot!(Terminal::empty().run("plan --sandbox"), @"
     ! error[SPEC001]: file can't be read
     !   opora.yaml: No such file or directory (os error 2)
-    !   help: `opora init` writes a starter spec; `--spec` names another
+    !   help: `opora init` writes a starter spec; `--file` names another
     exit 1
     ");
 }

@@ -420,7 +420,7 @@ fn the_first_steps_lead_somewhere() {
         ("apply --sandbox --yes", 0),
         ("plan --sandbox", 0),
         ("drift --sandbox --managed-only", 0),
-        ("audit --on-spec", 5),
+        ("audit --spec", 5),
         ("destroy --sandbox --yes", 0),
     ] {
         let ended = terminal.run(line);
@@ -441,7 +441,7 @@ fn init_writes_a_spec_that_is_valid() {
     assert_snapshot!(terminal.run("init"), @"
     ! error[CLI005]: nothing is written over a file
     !   `opora.yaml` is there already
-    !   help: choose another with `--spec FILE`, or pass `--force`
+    !   help: choose another with `--file FILE`, or pass `--force`
     exit 1
     ");
     assert_snapshot!(terminal.run("init --force --account 12"), @"
@@ -492,11 +492,11 @@ fn completions_complete() {
 #[test]
 fn audit_of_the_spec_needs_no_account() {
     let terminal = Terminal::with(SPEC);
-    let audit = terminal.run("audit --on-spec --report audit.html");
+    let audit = terminal.run("audit --spec --report audit.html");
     assert_eq!(audit.code, Some(5), "{audit}");
     assert!(audit.out.contains("nobody is named as the owner"), "{audit}");
     assert!(std::fs::read_to_string(terminal.path("audit.html")).unwrap().contains("<html"));
-    let refused = terminal.run("audit --on-spec --report audit");
+    let refused = terminal.run("audit --spec --report audit");
     assert_snapshot!(Ended { out: String::new(), ..refused }, @"
     ! error[CLI008]: the form of the report is not clear
     !   `audit`

@@ -33,7 +33,7 @@ async fn every_problem_is_told_with_its_place() {
     insta::assert_debug_snapshot!(problems(&world, &text).await, @r#"
     [
         "JOB003 \"\": a job has no `deadline`; add `deadline: 8h`",
-        "JOB005 \"prod\": the spec's environment is `research`; name the spec of this environment with `--spec`",
+        "JOB005 \"prod\": the spec's environment is `research`; name the spec of this environment with `--file`",
         "JOB006 \"iam_role.trainr.arn\": `iam_role.trainr` is not in the state; did you mean `trainer`?",
         "JOB009 \"train.jsonl\": `train.jsonl`: No such file or directory (os error 2); paths are relative to the job file",
         "JOB005 \"m5.xlarge\": `m5.xlarge` is not a training instance; write a type such as ml.m5.xlarge",
