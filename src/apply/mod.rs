@@ -4,6 +4,7 @@
 //! is killed anywhere is taken up by [`recover`] at the start of the next one. Steps run as soon as what they
 //! need is done; how many are in flight follows from the pacing alone.
 
+mod change;
 mod recover;
 mod refresh;
 mod run;

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::change::{Change, patiently};
 use super::recover::{FIND_BOUND_S, creation, find_in_time};
 use super::{Event, Session, client_token, lifecycle_value};
-use crate::aws::resource::{Changes, Deletion, ErasedUpdate, Fields, Kind};
+use crate::aws::resource::{Deletion, Kind};
 use crate::aws::tags::Owner;
-use crate::aws::wait::{self, Bound, Poll};
+use crate::aws::wait::Bound;
 use crate::aws::{AwsError, ErrorClass, Residue};
 use crate::graph::PhysicalId;
 use crate::kind::{Identity, Seen, SeenResource, normalise};
-use crate::plan::{Bound as BoundTo, Known, KnownResources, Step, StepKind, compare, resolve_all};
+use crate::plan::{Bound as BoundTo, Known, KnownResources, Step, StepKind, resolve_all};
 use crate::state::{self, Entry, StateError};
 use crate::value::has_unknown;
 
@@ -113,8 +114,16 @@ async fn create(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Do
     let id = made.await?;
     session.log.append(vec![created_entry(session, step, &id)]).await?;
     session.emit(Event::Created { step: step.number, address: step.address.clone(), id: id.clone() });
-    let change =
-        Change { kind, step, owner: &owner, token: &token, id: &id, arguments: &arguments, fresh: &context.fresh };
+    let change = Change {
+        kind,
+        step,
+        owner: &owner,
+        token: &token,
+        id: &id,
+        arguments: &arguments,
+        prior: None,
+        fresh: &context.fresh,
+    };
     let finished = complete(session, &change).await;
     finished.map_err(|fault| leave_behind(fault, &id))
 }
@@ -155,52 +164,36 @@ async fn make(
 
 /// Brings a new resource to all that is wanted of it, and records it.
 async fn complete(session: &Session<'_>, change: &Change<'_>) -> Done {
-    let Change { kind, step, id, arguments, .. } = *change;
-    kind.ready(session.aws, id).await?;
-    let seen = wait::until(session.aws, "the new resource to show", Bound::seconds(FIND_BOUND_S), || async {
-        Ok(match read(session, kind, id).await? {
-            Some(seen) => Poll::Ready(seen),
-            None => Poll::Pending("not there".to_owned()),
-        })
-    })
-    .await?;
-    let mut differs = differing(kind, step, arguments, &seen);
-    if kind.schema().takes_tags() && seen.owner.as_ref() != Some(change.owner) {
-        differs.insert("tags".to_owned());
-    }
-    let seen = if differs.is_empty() {
-        seen
-    } else {
-        change.make(session, &Changes(differs)).await?;
-        settled(session, kind, step, id, arguments).await?
-    };
-    record(session, step, id, arguments, &seen).await
+    change.kind.ready(session.aws, change.id).await?;
+    let seen = change.shown(session).await?;
+    let differs = change.differing(&seen);
+    let seen = if differs.is_empty() { seen } else { change.bring_about(session, differs).await? };
+    record(session, change.step, change.id, change.arguments, &seen).await
 }
 
 async fn update(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Done {
     let kind = session.kind(&step.resource)?;
     let id = step.id.clone().ok_or_else(|| internal("an update has an id"))?;
     let arguments = resolved(kind, step, &context.known)?;
-    let Some(seen) = read(session, kind, &id).await? else {
+    let owner = Owner::new(&session.scope.environment, &step.address, step.generation);
+    let token = client_token(session.scope, &step.address, step.generation);
+    let prior = context.known.0.get(&step.address).map(|known| &known.arguments);
+    let (fresh, arguments) = (&context.fresh, &arguments);
+    let change = Change { kind, step, owner: &owner, token: &token, id: &id, arguments, prior, fresh };
+    let Some(seen) = change.read(session).await? else {
         let message = format!("{} `{id}` is gone since the plan was made", step.resource);
         return Err(AwsError::own("opora:Read", ErrorClass::NotFound, "Gone", message).into());
     };
-    let owner = Owner::new(&session.scope.environment, &step.address, step.generation);
-    let now = differing(kind, step, &arguments, &seen);
-    check_unchanged(kind, step, context.bound, &seen, &arguments)?;
-    let paths: BTreeSet<String> = now.into_iter().chain(step.paths.iter().cloned()).collect();
-    let token = client_token(session.scope, &step.address, step.generation);
+    check_unchanged(kind, step, context.bound, &seen, arguments)?;
+    let paths: BTreeSet<String> = change.differing(&seen).into_iter().chain(step.paths.iter().cloned()).collect();
     let intent = intent(session, step, state::Action::Update, token.clone(), Value::Null);
     session.log.append(vec![intent]).await?;
     if step.unfinished {
         // The run that made it may have ended before it was ready.
         kind.ready(session.aws, &id).await?;
     }
-    let fresh = &context.fresh;
-    let change = Change { kind, step, owner: &owner, token: &token, id: &id, arguments: &arguments, fresh };
-    change.make(session, &Changes(paths)).await?;
-    let seen = settled(session, kind, step, &id, &arguments).await?;
-    record(session, step, &id, &arguments, &seen).await
+    let seen = change.bring_about(session, paths).await?;
+    record(session, step, &id, arguments, &seen).await
 }
 
 /// Refuses to write over what somebody changed since the plan was made.
@@ -269,109 +262,6 @@ async fn record(session: &Session<'_>, step: &Step, id: &PhysicalId, arguments: 
     };
     session.log.append(vec![entry]).await?;
     Ok(Some((id.clone(), Known { arguments: arguments.clone(), attributes: seen.attributes.clone() })))
-}
-
-/// What an existing resource is brought to.
-struct Change<'a> {
-    kind: &'static dyn Kind,
-    step: &'a Step,
-    owner: &'a Owner,
-    token: &'a str,
-    id: &'a PhysicalId,
-    arguments: &'a Value,
-    fresh: &'a [String],
-}
-
-impl Change<'_> {
-    /// Makes the changes, each attempt from what is read anew.
-    async fn make(&self, session: &Session<'_>, changes: &Changes) -> Result<(), AwsError> {
-        let mut stale = vec![ErrorClass::NotFound, ErrorClass::AlreadyExists, ErrorClass::InUse];
-        if self.step.id.as_ref().is_some_and(|id| self.fresh.contains(&id.0)) {
-            // Changed a moment ago, perhaps by a run that was killed: what was read of it may be what it was before.
-            stale.push(ErrorClass::Invalid);
-        }
-        patiently(session, self.fresh, &stale, || {
-            self.kind.update(ErasedUpdate {
-                aws: session.aws,
-                scope: session.scope,
-                address: &self.step.address,
-                id: self.id,
-                arguments: self.arguments,
-                changes,
-                owner: self.owner,
-                token: self.token,
-                secrets: session.secrets,
-            })
-        })
-        .await
-    }
-}
-
-/// Repeats what AWS refuses only because it does not show everywhere yet what was changed a moment ago.
-///
-/// Where something was changed a moment ago (`fresh`: ids and ARNs), an answer of the classes `stale` may mean
-/// this, and so may any refusal that names one of these.
-async fn patiently<T, F, Fut>(
-    session: &Session<'_>,
-    fresh: &[String],
-    stale: &[ErrorClass],
-    mut act: F,
-) -> Result<T, AwsError>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, AwsError>>,
-{
-    let names_fresh = |error: &AwsError| fresh.iter().any(|name| error.message.contains(name.as_str()));
-    let may_pass = |error: &AwsError| match error.class {
-        ErrorClass::NotYet => true,
-        class if stale.contains(&class) => !fresh.is_empty(),
-        ErrorClass::NotFound | ErrorClass::Invalid | ErrorClass::Denied => names_fresh(error),
-        _ => false,
-    };
-    wait::while_failing(session.aws, Bound::propagation(), may_pass, &mut act).await
-}
-
-/// Reads until AWS shows what was written.
-async fn settled(
-    session: &Session<'_>,
-    kind: &'static dyn Kind,
-    step: &Step,
-    id: &PhysicalId,
-    arguments: &Value,
-) -> Result<SeenResource, AwsError> {
-    let bound = Bound::seconds(FIND_BOUND_S);
-    wait::until(session.aws, &format!("{} to show what was set", step.address), bound, || async {
-        let Some(seen) = read(session, kind, id).await? else { return Ok(Poll::Pending("not there".to_owned())) };
-        let differs = differing(kind, step, arguments, &seen);
-        let paths: Vec<&str> = differs.iter().map(String::as_str).collect();
-        Ok(if paths.is_empty() {
-            Poll::Ready(seen)
-        } else {
-            Poll::Pending(format!("different in {}", paths.join(", ")))
-        })
-    })
-    .await
-}
-
-async fn read(
-    session: &Session<'_>,
-    kind: &'static dyn Kind,
-    id: &PhysicalId,
-) -> Result<Option<SeenResource>, AwsError> {
-    let mut found = kind.read_many(session.aws, std::slice::from_ref(id), &Fields::All).await?;
-    match found.remove(id) {
-        Some(Seen::Present(seen)) => Ok(Some(seen)),
-        Some(Seen::Absent) | None => Ok(None),
-        Some(Seen::Unreadable { reason }) => {
-            Err(AwsError::own("opora:Read", ErrorClass::Denied, "Unreadable", format!("{id}: {reason}")))
-        }
-    }
-}
-
-fn differing(kind: &'static dyn Kind, step: &Step, arguments: &Value, seen: &SeenResource) -> BTreeSet<String> {
-    // What AWS does not give back is as it was given to it.
-    let comparison = compare(kind.schema(), arguments, &seen.arguments, Some(arguments), &step.lifecycle.ignore);
-    comparison.changes.into_iter().map(|change| change.path).collect()
 }
 
 fn resolved(kind: &'static dyn Kind, step: &Step, known: &KnownResources) -> Result<Value, AwsError> {

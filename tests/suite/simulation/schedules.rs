@@ -9,7 +9,7 @@ use super::{Draw, End, Life, block_on, number, on_all_cores};
 use crate::sample::{Sample, merge, sample, spec};
 
 /// Seeds that a plain `cargo test` plays.
-const SEEDS: u64 = 120;
+const SEEDS: u64 = 52;
 
 /// Killed or failed processes in a row at most, before a plain one.
 const DEATHS_MAX: u64 = 3;
