@@ -15,6 +15,7 @@ pub mod graph;
 pub mod jobs;
 pub mod kind;
 pub mod plan;
+pub mod rehearse;
 pub mod render;
 pub mod report;
 pub mod sandbox;

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 pub use recover::recover;
 pub use refresh::{Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
-pub use run::{Report, Skipped, StepFailure, check_state, check_world, run};
+pub use run::{Report, Skipped, StepFailure, changes_since, check_state, check_world, run};
 
 use crate::aws::resource::{Kind, SecretValues};
 use crate::aws::{Aws, AwsError};

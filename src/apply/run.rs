@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::step::{Context, Outcome, run_step};
 use super::{Event, Session, observe};
-use crate::aws::AwsError;
 use crate::aws::history::{self, Question, Writers};
+use crate::aws::resource::Kind;
+use crate::aws::{Aws, AwsError};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Address;
 use crate::kind::Seen;
@@ -61,16 +62,26 @@ impl Report {
 
 /// Compares the world with what the plan was made from; returns what changed, and who did it since then.
 pub async fn check_world(session: &Session<'_>, plan: &Plan, since: Timestamp) -> Vec<Diagnostic> {
+    changes_since(session.aws, session.kinds, plan, since).await
+}
+
+/// Compares the world with what the plan was made from, without a session: it only reads.
+pub async fn changes_since(
+    aws: &Aws,
+    kinds: &(dyn Fn(&str) -> Option<&'static dyn Kind> + Sync),
+    plan: &Plan,
+    since: Timestamp,
+) -> Vec<Diagnostic> {
     let ids =
         plan.bound.iter().map(|(address, bound)| (address.clone(), (bound.kind.clone(), bound.id.clone()))).collect();
     let fields = super::wanted_fields(
         plan.bound.values().filter_map(|bound| bound.seen.present().map(|seen| (bound.kind.as_str(), &seen.arguments))),
     );
-    let seen = observe(session.aws, session.kinds, &ids, &fields).await;
+    let seen = observe(aws, kinds, &ids, &fields).await;
     let changed: Vec<_> =
         plan.bound.iter().filter(|(address, bound)| seen[*address].digest() != bound.digest).collect();
-    let questions: Vec<Question> = changed.iter().map(|(_, bound)| question(session, bound, since)).collect();
-    let writers = history::writers(session.aws, &questions).await;
+    let questions: Vec<Question> = changed.iter().map(|(_, bound)| question(kinds, bound, since)).collect();
+    let writers = history::writers(aws, &questions).await;
     let one = |((address, bound), writers): (&(&Address, &Bound), Writers)| {
         let detail = differences(&bound.seen, &seen[*address]).join("\n");
         Diagnostic::error("PLAN009", "the world has changed since this plan was made")
@@ -81,8 +92,12 @@ pub async fn check_world(session: &Session<'_>, plan: &Plan, since: Timestamp) -
     changed.iter().zip(writers).map(one).collect()
 }
 
-fn question(session: &Session<'_>, bound: &Bound, since: Timestamp) -> Question {
-    let service = (session.kinds)(&bound.kind).map_or("", |kind| kind.schema().service);
+fn question(
+    kinds: &(dyn Fn(&str) -> Option<&'static dyn Kind> + Sync),
+    bound: &Bound,
+    since: Timestamp,
+) -> Question {
+    let service = kinds(&bound.kind).map_or("", |kind| kind.schema().service);
     let arn = bound.seen.present().and_then(|seen| seen.attributes.get("arn")).and_then(Value::as_str);
     let names = [Some(bound.id.0.as_str()), arn].into_iter().flatten().map(str::to_owned).collect();
     Question { service, names, since: Some(since) }

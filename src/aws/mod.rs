@@ -10,6 +10,8 @@ pub mod kinds;
 mod pacing;
 pub mod resource;
 mod seam;
+pub mod simulate;
+pub mod surroundings;
 pub mod tags;
 pub mod wait;
 

@@ -98,6 +98,19 @@ pub(crate) async fn confirm_and_run(
 
 /// Runs a saved plan. It asks nobody: whoever saved the plan could read it, and it does that or nothing.
 async fn apply_file(path: &std::path::Path, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
+    let file = load_for(path, spec)?;
+    let connected = context.connect(&spec.environment.scope).await?;
+    let log = context.open_state(&spec.environment, Some(&connected.aws))?;
+    refuse_applied(&context.load_state(&log).await?, &file)?;
+    if !context.out.json {
+        plan_text::print(&context.out, &file.plan);
+        context.out.line(format!("{}.", plan_text::summary(&file.plan)));
+    }
+    execute(context, spec, &connected, &log, &file, true, "apply").await
+}
+
+/// Loads a saved plan, and refuses one that is not for this spec as it is.
+pub(crate) fn load_for(path: &std::path::Path, spec: &Spec) -> Result<PlanFile, Refused> {
     let file = plan::load(path)?;
     if file.plan.scope != spec.environment.scope {
         let detail = format!(
@@ -114,17 +127,10 @@ async fn apply_file(path: &std::path::Path, context: &Context, spec: &Spec) -> R
             .help("make the plan again, or restore the spec and its inputs")
             .into());
     }
-    let connected = context.connect(&spec.environment.scope).await?;
-    let log = context.open_state(&spec.environment, Some(&connected.aws))?;
-    refuse_applied(&context.load_state(&log).await?, &file)?;
-    if !context.out.json {
-        plan_text::print(&context.out, &file.plan);
-        context.out.line(format!("{}.", plan_text::summary(&file.plan)));
-    }
-    execute(context, spec, &connected, &log, &file, true, "apply").await
+    Ok(file)
 }
 
-fn refuse_applied(state: &State, file: &PlanFile) -> Result<(), Refused> {
+pub(crate) fn refuse_applied(state: &State, file: &PlanFile) -> Result<(), Refused> {
     let Some(applied) = state.applied.get(&file.digest) else { return Ok(()) };
     Err(Diagnostic::error("PLAN010", "this plan was applied already")
         .detail(format!("it was applied at {:.0} by run {}", applied.time, applied.run))

@@ -19,6 +19,7 @@ mod output;
 mod plan;
 mod plan_text;
 mod process;
+mod rehearse;
 mod sandbox;
 mod schema;
 mod show;
@@ -97,6 +98,8 @@ enum Command {
     Validate(validate::Validate),
     /// Shows what apply would do, and changes nothing.
     Plan(plan::PlanArgs),
+    /// Tries a plan on a copy of the account in the simulated AWS, and says what would fail. Writes nothing.
+    Rehearse(rehearse::Rehearse),
     /// Makes the account what the spec says.
     Apply(apply::Apply),
     /// Deletes everything that the state holds.
@@ -157,6 +160,7 @@ async fn run(command: Command, context: &Context) -> Exit {
         Command::Init(args) => init::run(&args, context),
         Command::Validate(args) => validate::run(&args, context),
         Command::Plan(args) => plan::run(&args, context).await,
+        Command::Rehearse(args) => rehearse::run(&args, context).await,
         Command::Apply(args) => apply::run(&args, context).await,
         Command::Destroy(args) => destroy::run(&args, context).await,
         Command::Drift(args) => drift::run(&args, context).await,

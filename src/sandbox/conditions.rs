@@ -3,7 +3,7 @@
 //! All configured as data and decided by seed and call number, so a schedule can be played again. None is
 //! on by default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,11 @@ pub struct Conditions {
     pub organization: Option<String>,
     /// Whether users and role sessions are held to their IAM policies, and signatures are verified.
     pub enforce_iam: bool,
+    /// Quotas of the account by name (see [`super::QUOTAS`]); `*` for all that are not named.
+    pub quotas: BTreeMap<String, u64>,
+    /// Names beyond the sandbox's own catalogues: `zones` (in place of them), `endpoint_services` and
+    /// `no_endpoint_services`, `managed_policies` (ARNs).
+    pub catalogue: BTreeMap<String, BTreeSet<String>>,
     /// Faults, the first that applies is taken.
     pub faults: Vec<Fault>,
 }

@@ -34,6 +34,8 @@ mod iam_eval;
 mod identity;
 mod ids;
 mod model;
+mod quota;
+mod rename;
 mod route;
 mod seam;
 mod server;
@@ -51,6 +53,7 @@ pub use call_log::Record;
 pub use clock::{Clock, VIRTUAL_START};
 pub use conditions::{Conditions, Fault, FaultKind, Rate};
 pub use error::AwsError;
+pub use quota::{QUOTAS, Quota};
 
 use store::Store;
 use world::World;
@@ -127,6 +130,11 @@ impl Sandbox {
         let loaded = Store::load(dir)?;
         self.clock.advance_to(loaded.header.now);
         self.refill(loaded, Some(dir))
+    }
+
+    /// Exchanges words, as ids are, in every text of the world: a copy of an account bears the account's ids.
+    pub fn rename(&self, words: &std::collections::BTreeMap<String, String>) {
+        rename::rename(&mut self.lock().store, words);
     }
 
     /// Empties the world; seed and clock stay.

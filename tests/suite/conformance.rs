@@ -76,6 +76,15 @@ impl Bench {
     }
 }
 
+/// Runs a test with every kind's sample in a world of its own.
+pub fn each_sample(test: impl AsyncFn(World, Environment, &'static str)) {
+    each(async |bench: Bench| {
+        let environment = bench.environment(&bench.sample.arguments);
+        let name = bench.schema().name;
+        test(bench.world, environment, name).await;
+    });
+}
+
 /// Runs a test for every kind, and fails with all kinds that failed; `OPORA_KIND=name` picks one.
 fn each(test: impl AsyncFn(Bench)) {
     let only = std::env::var("OPORA_KIND").ok();

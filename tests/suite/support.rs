@@ -119,8 +119,16 @@ pub fn connect_to(sandbox: &Sandbox) -> Aws {
 
 /// Connects to a sandbox through an HTTP client that may do things to the calls.
 pub fn connect_by(sandbox: &Sandbox, http: SharedHttpClient) -> Aws {
-    let seam = Seam { http, ..seam_to(sandbox) };
-    connect::connect_with(seam, Credentials::from_keys(ACCOUNT, "sandbox", None), REGION, Pacing::new(1.0))
+    connect_with(Seam { http, ..seam_to(sandbox) }, ACCOUNT, REGION)
+}
+
+/// Connects to a sandbox with an access key; an account's number is its administrator's.
+pub fn connect_as(sandbox: &Sandbox, key: &str, region: &str) -> Aws {
+    connect_with(seam_to(sandbox), key, region)
+}
+
+fn connect_with(seam: Seam, key: &str, region: &str) -> Aws {
+    connect::connect_with(seam, Credentials::from_keys(key, "sandbox", None), region, Pacing::new(1.0))
 }
 
 fn seam_to(sandbox: &Sandbox) -> Seam {

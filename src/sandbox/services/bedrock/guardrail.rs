@@ -20,7 +20,6 @@ pub(super) const OPERATIONS: Operations = &[
 pub(super) const GUARDRAILS: &str = "guardrails";
 /// The versions, by guardrail id and number.
 const VERSIONS: &str = "guardrail_versions";
-const GUARDRAILS_MAX: usize = 100;
 const VERSIONS_MAX: usize = 20;
 /// Seconds until a new, a changed and a deleted guardrail, or a new version, has settled.
 const SETTLING_S: f64 = 4.0;
@@ -156,7 +155,7 @@ fn create_guardrail(call: &mut Call<'_>, input: &Value) -> Answer {
             let message = "Another guardrail in your account already has this name. Update the name and try again.";
             return Err(AwsError::new("ConflictException", message));
         }
-        if all.len() >= GUARDRAILS_MAX {
+        if all.len() >= call.quota("guardrails") {
             let message = "You have reached the limit of guardrails of this account.";
             return Err(AwsError::new("ServiceQuotaExceededException", message));
         }

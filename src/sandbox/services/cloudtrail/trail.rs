@@ -17,9 +17,6 @@ pub(super) const OPERATIONS: Operations = &[
     ("UpdateTrail", update_trail),
 ];
 
-/// Trails that one region may show.
-const TRAILS_MAX: usize = 5;
-
 /// Reads a text of the request: left out, taken away (empty), or set.
 fn given<'i>(input: &'i Value, name: &str) -> Option<Option<&'i str>> {
     optional(input, name).map(|text| Some(text).filter(|text| !text.is_empty()))
@@ -32,8 +29,8 @@ fn create_trail(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("Trail {name} already exists for customer: {}", call.account);
         return Err(fault("TrailAlreadyExistsException", message));
     }
-    if everywhere(call).iter().filter(|(place, trail)| shows(call, place, trail)).count() >= TRAILS_MAX {
-        let message = format!("User: {} already has {TRAILS_MAX} trails in {}.", call.account, call.region);
+    if everywhere(call).iter().filter(|(place, trail)| shows(call, place, trail)).count() >= call.quota("trails") {
+        let message = format!("User: {} already has {} trails in {}.", call.account, call.quota("trails"), call.region);
         return Err(fault("MaximumNumberOfTrailsExceededException", message));
     }
     let tags = tags::requested(input.get("TagsList"));

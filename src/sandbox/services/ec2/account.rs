@@ -52,7 +52,7 @@ fn describe_regions(_: &mut Call<'_>, input: &Value) -> Answer {
 
 fn describe_availability_zones(call: &mut Call<'_>, input: &Value) -> Answer {
     let (names, ids) = (texts(input, "ZoneNames"), texts(input, "ZoneIds"));
-    let all = zones(&call.region);
+    let all = zones(call);
     if let Some(unknown) = names.iter().find(|name| !all.iter().any(|zone| zone == *name)) {
         return Err(invalid(format!("Invalid availability zone: [{unknown}]")));
     }
@@ -97,13 +97,14 @@ fn describe_account_attributes(call: &mut Call<'_>, input: &Value) -> Answer {
     super::vpc::ensure_default(call);
     let vpcs = call.list(super::vpc::VPCS);
     let default = vpcs.iter().find(|(_, vpc)| vpc["IsDefault"] == true).map_or("none", |(id, _)| id);
+    let addresses = call.quota("elastic_ips").to_string();
     let wanted = texts(input, "AttributeNames");
     let rows = [
         ("supported-platforms", "VPC"),
         ("vpc-max-security-groups-per-interface", "5"),
         ("max-elastic-ips", "5"),
         ("max-instances", "20"),
-        ("vpc-max-elastic-ips", "5"),
+        ("vpc-max-elastic-ips", addresses.as_str()),
         ("default-vpc", default),
     ];
     let rows: Vec<Value> = rows

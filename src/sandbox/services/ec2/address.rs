@@ -19,8 +19,6 @@ pub(super) const OPERATIONS: Operations = &[
 pub(super) const ADDRESSES: &str = "addresses";
 /// The groups of local zones that every account has opted in to.
 const LOCAL_GROUPS: &[(&str, &str)] = &[("us-east-1", "us-east-1-bos-1"), ("us-west-2", "us-west-2-lax-1")];
-/// The most addresses of a region.
-const ADDRESSES_MAX: usize = 5;
 
 pub(super) fn missing(id: &str) -> AwsError {
     AwsError::new("InvalidAllocationID.NotFound", format!("The allocation ID '{id}' does not exist"))
@@ -36,7 +34,7 @@ fn allocate_address(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(invalid("The specified network border group is not valid for this region."));
     }
     let tags = new_tags(input, "elastic-ip")?;
-    if call.list(ADDRESSES).len() >= ADDRESSES_MAX {
+    if call.list(ADDRESSES).len() >= call.quota("elastic_ips") {
         let message = "The maximum number of addresses has been reached.";
         return Err(AwsError::new("AddressLimitExceeded", message));
     }

@@ -24,10 +24,6 @@ pub(super) const ENDPOINTS: &str = "vpc_endpoints";
 const PENDING_S: f64 = 60.0;
 /// Seconds an interface endpoint is `deleting`.
 const DELETING_S: f64 = 60.0;
-/// The most gateway endpoints of a region.
-const GATEWAYS_MAX: usize = 20;
-/// The most interface endpoints of a VPC.
-const INTERFACES_MAX: usize = 50;
 /// The policy of an endpoint that was given none.
 const DEFAULT_POLICY: &str = "{\"Version\":\"2008-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"*\",\"Resource\":\"*\"}]}";
 
@@ -61,7 +57,7 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(AwsError::new("NotImplementedBySandbox", format!("the sandbox has no endpoints of type {kind}")));
     }
     let name = text(input, "ServiceName");
-    let types = service::types(&call.region, name);
+    let types = service::types(call, name);
     if types.is_empty() {
         return Err(service::missing(name));
     }
@@ -152,8 +148,8 @@ fn check_limit(call: &Call<'_>, vpc: &str, kind: &str) -> Result<(), AwsError> {
     let all = call.list(ENDPOINTS);
     let of_kind = all.iter().filter(|(_, row)| text(row, "VpcEndpointType") == kind);
     let over = match kind {
-        "Gateway" => of_kind.count() >= GATEWAYS_MAX,
-        _ => of_kind.filter(|(_, row)| text(row, "VpcId") == vpc).count() >= INTERFACES_MAX,
+        "Gateway" => of_kind.count() >= call.quota("gateway_endpoints"),
+        _ => of_kind.filter(|(_, row)| text(row, "VpcId") == vpc).count() >= call.quota("interface_endpoints_per_vpc"),
     };
     if !over {
         return Ok(());

@@ -59,8 +59,18 @@ const INTERFACE: &[(&str, &str)] = &[
 const GATEWAY: &[&str] = &["dynamodb", "s3"];
 
 /// Returns the types of endpoint that a service takes; none if there is no such service.
-pub(super) fn types(region: &str, service: &str) -> Vec<&'static str> {
-    let Some(short) = service.strip_prefix(&format!("com.amazonaws.{region}.")) else { return Vec::new() };
+pub(super) fn types(call: &Call<'_>, service: &str) -> Vec<&'static str> {
+    if call.catalogue("no_endpoint_services").iter().any(|name| name == service) {
+        return Vec::new();
+    }
+    let known = || {
+        if call.catalogue("endpoint_services").iter().any(|name| name == service) {
+            vec!["Interface"]
+        } else {
+            Vec::new()
+        }
+    };
+    let Some(short) = service.strip_prefix(&format!("com.amazonaws.{}.", call.region)) else { return known() };
     let mut found = Vec::new();
     if GATEWAY.contains(&short) {
         found.push("Gateway");
@@ -68,7 +78,7 @@ pub(super) fn types(region: &str, service: &str) -> Vec<&'static str> {
     if INTERFACE.iter().any(|(name, _)| *name == short) {
         found.push("Interface");
     }
-    found
+    if found.is_empty() { known() } else { found }
 }
 
 /// Returns the private DNS name of a service.
@@ -85,7 +95,7 @@ pub(super) fn missing(name: &str) -> AwsError {
 fn describe_vpc_endpoint_services(call: &mut Call<'_>, input: &Value) -> Answer {
     super::check_page_size(call, input)?;
     let wanted = texts(input, "ServiceNames");
-    if let Some(unknown) = wanted.iter().find(|name| types(&call.region, name).is_empty()) {
+    if let Some(unknown) = wanted.iter().find(|name| types(call, name).is_empty()) {
         return Err(missing(unknown));
     }
     let filters = filter::parse(
@@ -102,7 +112,7 @@ fn describe_vpc_endpoint_services(call: &mut Call<'_>, input: &Value) -> Answer 
     for (short, _) in INTERFACE {
         let name = format!("com.amazonaws.{}.{short}", call.region);
         // A service that takes both types is listed once for each.
-        for kind in types(&call.region, &name) {
+        for kind in types(call, &name) {
             let row = detail(call, &name, kind);
             if (wanted.is_empty() || wanted.contains(&name.as_str())) && filters.iter().all(|one| one.fits(&row)) {
                 rows.push((format!("{name}/{kind}"), row));
@@ -123,7 +133,7 @@ fn detail(call: &Call<'_>, name: &str, kind: &str) -> Value {
         "ServiceId": format!("vpce-svc-{}", hex::encode(&call.derived(&format!("{name}/{kind}"))[..9])[..17].to_owned()),
         "ServiceType": [{"ServiceType": kind}],
         "ServiceRegion": call.region,
-        "AvailabilityZones": zones(&call.region),
+        "AvailabilityZones": zones(call),
         "Owner": "amazon",
         "BaseEndpointDnsNames": [format!("{short}.{}.vpce.amazonaws.com", call.region)],
         "VpcEndpointPolicySupported": true,

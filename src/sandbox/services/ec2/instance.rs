@@ -141,7 +141,7 @@ fn check(call: &Call<'_>, request: Value) -> Result<Launch, AwsError> {
         groups.extend(security_group::default_of(call, text(&subnet, "VpcId")));
     }
     let zone = text(&subnet, "AvailabilityZone");
-    if !offered_in(name, &call.region).iter().any(|offered| offered == zone) {
+    if !offered_in(call, name).iter().any(|offered| offered == zone) {
         let message = format!(
             "Your requested instance type ({name}) is not supported in your requested Availability Zone ({zone})."
         );
@@ -224,7 +224,7 @@ fn capacity(call: &Call<'_>, launch: &Launch, low: u64, high: u64) -> Result<u64
     if here >= low {
         return Ok(here.min(high));
     }
-    let others = offered_in(name, &call.region);
+    let others = offered_in(call, name);
     let others: Vec<&str> = others
         .iter()
         .map(String::as_str)

@@ -51,8 +51,8 @@ fn is_accelerated(name: &str) -> bool {
 }
 
 /// Returns the zones that offer a type.
-pub(super) fn offered_in(name: &str, region: &str) -> Vec<String> {
-    let all = zones(region);
+pub(super) fn offered_in(call: &Call<'_>, name: &str) -> Vec<String> {
+    let all = zones(call);
     if is_accelerated(name) { all.into_iter().take(2).collect() } else { all }
 }
 
@@ -105,8 +105,8 @@ fn describe_instance_type_offerings(call: &mut Call<'_>, input: &Value) -> Answe
     for name in TABLE.keys() {
         let locations = match kind {
             "region" => vec![call.region.clone()],
-            "availability-zone" => offered_in(name, &call.region),
-            "availability-zone-id" => offered_in(name, &call.region).iter().map(|zone| zone_id(zone)).collect(),
+            "availability-zone" => offered_in(call, name),
+            "availability-zone-id" => offered_in(call, name).iter().map(|zone| zone_id(zone)).collect(),
             other => return Err(invalid(format!("Value ({other}) for parameter locationType is invalid."))),
         };
         for location in locations {

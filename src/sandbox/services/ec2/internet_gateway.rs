@@ -16,8 +16,6 @@ pub(super) const OPERATIONS: Operations = &[
 ];
 
 pub(super) const GATEWAYS: &str = "internet_gateways";
-/// The most internet gateways of a region.
-const GATEWAYS_MAX: usize = 5;
 
 fn missing(id: &str) -> AwsError {
     not_found("InvalidInternetGatewayID.NotFound", "internetGateway", id)
@@ -36,7 +34,7 @@ pub(super) fn of_vpc(call: &Call<'_>, vpc: &str) -> Option<String> {
 
 fn create_internet_gateway(call: &mut Call<'_>, input: &Value) -> Answer {
     let tags = new_tags(input, "internet-gateway")?;
-    if call.list(GATEWAYS).len() >= GATEWAYS_MAX {
+    if call.list(GATEWAYS).len() >= call.quota("internet_gateways") {
         let message = "The maximum number of internet gateways has been reached.";
         return Err(AwsError::new("InternetGatewayLimitExceeded", message));
     }

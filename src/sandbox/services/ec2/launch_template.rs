@@ -139,6 +139,10 @@ fn create_launch_template(call: &mut Call<'_>, input: &Value) -> Answer {
             let message = "Launch template name already in use.";
             return Err(AwsError::new("InvalidLaunchTemplateName.AlreadyExistsException", message));
         }
+        if call.list(TEMPLATES).len() >= call.quota("launch_templates") {
+            let message = "The maximum number of launch templates has been reached.";
+            return Err(AwsError::new("LaunchTemplateLimitExceeded", message));
+        }
         let id = call.id("lt");
         let arn = call.arn(&format!("launch-template/{id}"));
         let found = json!({

@@ -23,8 +23,6 @@ const FAILING_S: f64 = 5.0;
 const DELETING_S: f64 = 60.0;
 /// Seconds a deleted or failed gateway is still shown.
 const SHOWN_S: f64 = 3600.0;
-/// The most gateways of a zone.
-const PER_ZONE_MAX: usize = 5;
 
 fn missing(id: &str) -> AwsError {
     match super::check_form("nat", id, "NatGatewayMalformed") {
@@ -67,7 +65,7 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
     let tags = new_tags(input, "natgateway")?;
     let zone = text(&subnet, "AvailabilityZone");
     let in_zone = call.list(GATEWAYS).iter().filter(|(_, row)| lives(row) && text(row, "_zone") == zone).count();
-    if in_zone >= PER_ZONE_MAX {
+    if in_zone >= call.quota("nat_gateways_per_zone") {
         let message = "Performing this operation would exceed the limit of 5 NAT gateways";
         return Err(AwsError::new("NatGatewayLimitExceeded", message));
     }

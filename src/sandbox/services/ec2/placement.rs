@@ -14,8 +14,6 @@ pub(super) const OPERATIONS: Operations = &[
 ];
 
 pub(super) const GROUPS: &str = "placement_groups";
-/// The most groups of a region.
-const GROUPS_MAX: usize = 500;
 /// Seconds a deleted group still shows as `deleting`.
 const DELETING_S: f64 = 1.0;
 const PARTITIONS_DEFAULT: i64 = 2;
@@ -59,7 +57,7 @@ fn create_placement_group(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("The placement group '{name}' already exists.");
         return Err(AwsError::new("InvalidPlacementGroup.Duplicate", message));
     }
-    if call.list(GROUPS).len() >= GROUPS_MAX {
+    if call.list(GROUPS).len() >= call.quota("placement_groups") {
         let message = "The maximum number of placement groups has been reached.";
         return Err(AwsError::new("PlacementGroupLimitExceeded", message));
     }

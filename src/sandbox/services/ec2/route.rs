@@ -13,8 +13,6 @@ use crate::sandbox::services::Operations;
 pub(super) const OPERATIONS: Operations =
     &[("CreateRoute", create_route), ("DeleteRoute", delete_route), ("ReplaceRoute", replace_route)];
 
-/// The most routes of a table, local ones not counted.
-const PER_TABLE_MAX: usize = 500;
 /// The members that may name a route's target.
 const TARGETS: [&str; 12] = [
     "GatewayId",
@@ -187,7 +185,7 @@ fn create_route(call: &mut Call<'_>, input: &Value) -> Answer {
     if existing(call, &found, member, &to).is_some() {
         return Err(AwsError::new("RouteAlreadyExists", format!("The route identified by {to} already exists.")));
     }
-    if items(&found, "Routes").count() >= PER_TABLE_MAX {
+    if items(&found, "Routes").count() >= call.quota("routes_per_route_table") {
         let message = "The maximum number of routes has been reached.";
         return Err(AwsError::new("RouteLimitExceeded", message));
     }

@@ -23,8 +23,6 @@ pub(super) const OPERATIONS: Operations = &[
 ];
 
 pub(super) const TABLES: &str = "route_tables";
-/// The most route tables of a VPC.
-const PER_VPC_MAX: usize = 200;
 
 fn missing(id: &str) -> AwsError {
     match check_form("rtb", id, "InvalidRouteTableId.Malformed") {
@@ -45,7 +43,9 @@ fn create_route_table(call: &mut Call<'_>, input: &Value) -> Answer {
         let vpc_id = text(input, "VpcId");
         vpc::vpc(call, vpc_id)?;
         let tags = new_tags(input, "route-table")?;
-        if call.list(TABLES).iter().filter(|(_, row)| text(row, "VpcId") == vpc_id).count() >= PER_VPC_MAX {
+        if call.list(TABLES).iter().filter(|(_, row)| text(row, "VpcId") == vpc_id).count()
+            >= call.quota("route_tables_per_vpc")
+        {
             let message = "The maximum number of route tables has been reached.";
             return Err(AwsError::new("RouteTableLimitExceeded", message));
         }

@@ -14,8 +14,6 @@ pub(super) const OPERATIONS: Operations = &[
 ];
 
 pub(super) const GROUPS: &str = "security_groups";
-/// The most groups of a region.
-const GROUPS_MAX: usize = 2500;
 
 pub(super) fn missing(id: &str) -> AwsError {
     match check_form("sg", id, "InvalidGroupId.Malformed") {
@@ -89,7 +87,7 @@ fn create_security_group(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("The security group '{name}' already exists for VPC '{vpc_id}'");
         return Err(AwsError::new("InvalidGroup.Duplicate", message));
     }
-    if all.len() >= GROUPS_MAX {
+    if all.len() >= call.quota("security_groups") {
         let message = "The maximum number of security groups has been reached.";
         return Err(AwsError::new("SecurityGroupLimitExceeded", message));
     }

@@ -20,8 +20,6 @@ pub(super) const OPERATIONS: Operations = &[
 ];
 
 pub(super) const RULES: &str = "security_group_rules";
-/// The most rules of a group in each direction.
-const PER_GROUP_MAX: usize = 60;
 
 fn missing(id: &str) -> AwsError {
     match check_form("sgr", id, "InvalidSecurityGroupRuleId.Malformed") {
@@ -74,7 +72,9 @@ fn authorize(call: &mut Call<'_>, input: &Value, egress: bool) -> Answer {
             return Err(invalid(message));
         }
     }
-    if have.iter().filter(|(_, rule)| rule["IsEgress"] == egress).count() + rules.len() > PER_GROUP_MAX {
+    if have.iter().filter(|(_, rule)| rule["IsEgress"] == egress).count() + rules.len()
+        > call.quota("rules_per_security_group")
+    {
         let message = "The maximum number of rules per security group has been reached.";
         return Err(AwsError::new("RulesPerSecurityGroupLimitExceeded", message));
     }

@@ -111,7 +111,7 @@ fn create_subnet(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("The CIDR '{given}' conflicts with another subnet");
         return Err(AwsError::new("InvalidSubnet.Conflict", message));
     }
-    let all = zones(&call.region);
+    let all = zones(call);
     let zone = match (input["AvailabilityZone"].as_str(), input["AvailabilityZoneId"].as_str()) {
         (Some(_), Some(_)) => {
             let message = "AvailabilityZone and AvailabilityZoneId cannot be used together";
@@ -126,6 +126,11 @@ fn create_subnet(call: &mut Call<'_>, input: &Value) -> Answer {
         invalid(format!("Value for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: {names}."))
     })?;
     let tags = new_tags(input, "subnet")?;
+    let beside = call.list(SUBNETS).iter().filter(|(_, other)| text(other, "VpcId") == vpc_id).count();
+    if beside >= call.quota("subnets_per_vpc") {
+        let message = "The maximum number of subnets has been reached.";
+        return Err(AwsError::new("SubnetLimitExceeded", message));
+    }
     let ipv6 = input["Ipv6CidrBlock"].as_str().map(|given| ipv6::part(call, &found, given)).transpose()?;
     let id = make(call, vpc_id, part, zone, &zone_id(zone), false, tags);
     if let Some(association) = ipv6 {

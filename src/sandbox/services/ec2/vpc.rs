@@ -23,10 +23,6 @@ pub(super) const OPERATIONS: Operations = &[
 pub(super) const VPCS: &str = "vpcs";
 /// Seconds a new VPC is `pending`.
 const PENDING_S: f64 = 1.0;
-/// The most VPCs of a region.
-const VPCS_MAX: usize = 5;
-/// The most CIDR blocks of a VPC.
-const BLOCKS_MAX: usize = 5;
 
 /// The kinds whose presence keeps a VPC from being deleted, with the member that names the VPC.
 const DEPENDANTS: &[(&str, &str)] =
@@ -74,7 +70,7 @@ pub(super) fn ensure_default(call: &mut Call<'_>) {
     let block: Ipv4Net = "172.31.0.0/16".parse().expect("internal error: a constant block is valid");
     let id = make(call, block, "default", true, json!([]));
     let parts = block.subnets(20).into_iter().flatten();
-    for (zone, part) in zones(&call.region).into_iter().zip(parts) {
+    for (zone, part) in zones(call).into_iter().zip(parts) {
         super::subnet::make(call, &id, part, &zone, &zone_id(&zone), true, json!([]));
     }
     let gateway = super::internet_gateway::make_default(call, &id);
@@ -227,7 +223,7 @@ fn create_vpc(call: &mut Call<'_>, input: &Value) -> Answer {
     }
     let tags = new_tags(input, "vpc")?;
     ensure_default(call);
-    if call.list(VPCS).len() >= VPCS_MAX {
+    if call.list(VPCS).len() >= call.quota("vpcs") {
         let message = "The maximum number of VPCs has been reached.";
         return Err(AwsError::new("VpcLimitExceeded", message));
     }
@@ -366,7 +362,7 @@ fn associate_vpc_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
             format!("The CIDR '{block}' conflicts with another block of the VPC."),
         ));
     }
-    if held.len() >= BLOCKS_MAX {
+    if held.len() >= call.quota("cidrs_per_vpc") {
         let message = format!("This network '{id}' has met its maximum number of allowed CIDRs");
         return Err(AwsError::new("CidrLimitExceeded", message));
     }

@@ -24,9 +24,6 @@ pub(super) const OPERATIONS: Operations = &[
     ("PutUserPolicy", |call, input| put_inline(call, input, Kind::User)),
 ];
 
-/// The default quota of managed policies per role or user.
-const ATTACHED_MAX: usize = 10;
-
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Role,
@@ -78,9 +75,12 @@ fn attach(call: &mut Call<'_>, input: &Value, kind: Kind) -> Answer {
     let (name, found) = kind.change(call, input)?;
     let mut list = attached(&found);
     if !list.contains(&arn) {
-        if list.len() >= ATTACHED_MAX {
+        if list.len() >= call.quota("policies_per_role") {
             let word = format!("{}{}", word[..1].to_uppercase(), &word[1..]);
-            return Err(limit(format!("Cannot exceed quota for PoliciesPer{word}: {ATTACHED_MAX}")));
+            return Err(limit(format!(
+                "Cannot exceed quota for PoliciesPer{word}: {}",
+                call.quota("policies_per_role")
+            )));
         }
         list.push(arn);
         call.change(collection, &name, |found| found["_attached"] = json!(list));

@@ -56,6 +56,14 @@ const POLICIES: &[Row] = &[
     ),
 ];
 
+/// Returns a policy of AWS of which no more than its ARN is known.
+pub(super) fn unknown(arn: &str) -> Value {
+    let name = arn.rsplit('/').next().unwrap_or_default();
+    json!({ "PolicyName": name, "PolicyId": "ANPAUNKNOWN000000000A", "Arn": arn, "Path": "/", "DefaultVersionId": "v1",
+        "IsAttachable": true, "CreateDate": 1_423_180_800, "UpdateDate": 1_423_180_800, "Tags": [],
+        "_versions": { "v1": { "document": null, "at": 1_423_180_800 } } })
+}
+
 /// Returns all, as GetPolicy shows them but for their counts, by ARN.
 pub(super) fn all(partition: &str) -> impl Iterator<Item = (String, Value)> + '_ {
     POLICIES.iter().map(move |(path, name, document)| {

@@ -26,12 +26,12 @@ pub(super) const OPERATIONS: Operations = &[
 const VERSIONS_MAX: usize = 5;
 /// The quota for a managed policy's document in characters, white space not counted.
 const DOCUMENT_MAX: usize = 6144;
-const POLICIES_MAX: usize = 1500;
 
 /// Returns a customer or AWS policy by its ARN.
 pub(super) fn find(call: &Call<'_>, arn: &str) -> Option<Value> {
-    call.get_at(&super::at_home(call), POLICIES, arn)
-        .or_else(|| managed::all(call.partition()).find(|(known, _)| known == arn).map(|(_, p)| p))
+    let own = call.get_at(&super::at_home(call), POLICIES, arn);
+    let known = own.or_else(|| managed::all(call.partition()).find(|(known, _)| known == arn).map(|(_, p)| p));
+    known.or_else(|| call.catalogue("managed_policies").contains(&arn.to_owned()).then(|| managed::unknown(arn)))
 }
 
 fn policy(call: &Call<'_>, arn: &str) -> Result<Value, AwsError> {
@@ -74,8 +74,8 @@ fn create_policy(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("A policy called {name} already exists. Duplicate names are not allowed.");
         return Err(AwsError::new("EntityAlreadyExists", message));
     }
-    if known.len() >= POLICIES_MAX {
-        return Err(limit(format!("Cannot exceed quota for PoliciesPerAccount: {POLICIES_MAX}")));
+    if known.len() >= call.quota("policies") {
+        return Err(limit(format!("Cannot exceed quota for PoliciesPerAccount: {}", call.quota("policies"))));
     }
     let given = text(input, "PolicyDocument");
     check(given)?;

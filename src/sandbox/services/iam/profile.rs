@@ -39,6 +39,10 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("Instance Profile {name} already exists.");
         return Err(AwsError::new("EntityAlreadyExists", message));
     }
+    let most = call.quota("instance_profiles");
+    if call.list(PROFILES).len() >= most {
+        return Err(super::limit(format!("Cannot exceed quota for InstanceProfilesPerAccount: {most}")));
+    }
     let tags = new_tags(input)?;
     let path = optional(input, "Path").unwrap_or("/");
     let arn = call.arn(&format!("instance-profile{path}{name}"));

@@ -21,10 +21,6 @@ pub(super) const OPERATIONS: Operations = &[
     ("UpdateRoleDescription", update_role_description),
 ];
 
-/// The default quotas of an account.
-const ROLES_MAX: usize = 1000;
-const TRUST_MAX: usize = 2048;
-
 fn create_role(call: &mut Call<'_>, input: &Value) -> Answer {
     let name = text(input, "RoleName").to_owned();
     if super::taken(call, ROLES, &name) {
@@ -35,8 +31,8 @@ fn create_role(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = "The specified value for path is invalid. It is reserved for service-linked roles.";
         return Err(AwsError::new("InvalidInput", message));
     }
-    if call.list(ROLES).len() >= ROLES_MAX {
-        return Err(limit(format!("Cannot exceed quota for RolesPerAccount: {ROLES_MAX}")));
+    if call.list(ROLES).len() >= call.quota("roles") {
+        return Err(limit(format!("Cannot exceed quota for RolesPerAccount: {}", call.quota("roles"))));
     }
     let trust = text(input, "AssumeRolePolicyDocument");
     check_trust(call, trust)?;
@@ -79,8 +75,8 @@ pub(super) fn new_role(call: &mut Call<'_>, name: &str, path: &str, trust: &str)
 
 fn check_trust(call: &Call<'_>, trust: &str) -> Result<(), AwsError> {
     document::trust(call, trust)?;
-    if trust.chars().filter(|c| !c.is_whitespace()).count() > TRUST_MAX {
-        return Err(limit(format!("Cannot exceed quota for ACLSizePerRole: {TRUST_MAX}")));
+    if trust.chars().filter(|c| !c.is_whitespace()).count() > call.quota("role_trust_characters") {
+        return Err(limit(format!("Cannot exceed quota for ACLSizePerRole: {}", call.quota("role_trust_characters"))));
     }
     Ok(())
 }

@@ -84,6 +84,10 @@ fn create_alias(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("An alias with the name {} already exists", call.arn(&name));
         return Err(AwsError::new("AlreadyExistsException", message));
     }
+    let of_key = call.list(ALIASES).iter().filter(|(_, alias)| text(alias, "TargetKeyId") == id).count();
+    if of_key >= call.quota("kms_aliases_per_key") {
+        return Err(AwsError::new("LimitExceededException", "The quota of aliases of this key has been reached."));
+    }
     let made = alias(call, &name, &id);
     call.put(ALIASES, &name, made);
     Ok(json!({}))

@@ -39,6 +39,9 @@ fn create_key(call: &mut Call<'_>, input: &Value) -> Answer {
         None => policy::default(call),
     };
     let tags = super::tagging::requested(input)?;
+    if call.list(KEYS).len() >= call.quota("kms_keys") {
+        return Err(AwsError::new("LimitExceededException", "The quota of KMS keys of this account has been reached."));
+    }
     let multi_region = input["MultiRegion"] == true;
     let id = if multi_region { format!("mrk-{}", call.uuid().replace('-', "")) } else { call.uuid() };
     let mut made = new_key(call, &id, spec, usage, "CUSTOMER");

@@ -81,6 +81,9 @@ fn create_log_group(call: &mut Call<'_>, input: &Value) -> Answer {
     if call.get(GROUPS, &name).is_some() {
         return Err(AwsError::new("ResourceAlreadyExistsException", "The specified log group already exists"));
     }
+    if call.list(GROUPS).len() >= call.quota("log_groups") {
+        return Err(AwsError::new("LimitExceededException", "Resource limit exceeded."));
+    }
     let key = optional(input, "kmsKeyId");
     if let Some(key) = key {
         check_key(call, key)?;

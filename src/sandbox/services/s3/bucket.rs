@@ -16,9 +16,6 @@ pub(super) const OPERATIONS: Operations = &[
     ("ListBuckets", list_buckets),
 ];
 
-/// Buckets that one account may have.
-const BUCKETS_MAX: usize = 10_000;
-
 fn is_name(name: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
@@ -87,7 +84,7 @@ fn create_bucket(call: &mut Call<'_>, input: &Value) -> Answer {
     if acl.starts_with("public-") {
         return Err(denied());
     }
-    if call.list(BUCKETS).len() >= BUCKETS_MAX {
+    if call.list(BUCKETS).len() >= call.quota("buckets") {
         let message = "You have attempted to create more buckets than allowed";
         return Err(fault("TooManyBuckets", 400, message));
     }

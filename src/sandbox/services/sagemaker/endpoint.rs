@@ -3,11 +3,14 @@
 //! A container fails its health check when its environment has `SANDBOX_FAIL`, so that failed deployments can
 //! be rehearsed; AWS has no such variable.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{arn, endpoint_config, exists_already, listed, missing, model, new_tags, validation};
 use crate::sandbox::call::{Call, Transition, text};
 use crate::sandbox::error::{Answer, AwsError};
+use crate::sandbox::quota::ENDPOINT_INSTANCES;
 use crate::sandbox::services::Operations;
 
 pub(super) const OPERATIONS: Operations = &[
@@ -71,6 +74,42 @@ fn failure(call: &Call<'_>, config: &Value) -> Option<String> {
     None
 }
 
+/// Counts the instances of each type that a configuration asks for.
+fn instances(config: &Value) -> BTreeMap<String, u64> {
+    let mut out = BTreeMap::new();
+    for list in ["ProductionVariants", "ShadowProductionVariants"] {
+        for variant in config[list].as_array().into_iter().flatten() {
+            if let Some(kind) = variant["InstanceType"].as_str() {
+                *out.entry(kind.to_owned()).or_default() += variant["InitialInstanceCount"].as_u64().unwrap_or(1);
+            }
+        }
+    }
+    out
+}
+
+/// Refuses what the account may not have for endpoints, type by type.
+fn check_quotas(call: &Call<'_>, config: &Value) -> Result<(), AwsError> {
+    let mut used: BTreeMap<String, u64> = BTreeMap::new();
+    for (_, other) in call.list(ENDPOINTS) {
+        let other = call.get(endpoint_config::CONFIGS, text(&other, "EndpointConfigName")).unwrap_or_default();
+        for (kind, count) in instances(&other) {
+            *used.entry(kind).or_default() += count;
+        }
+    }
+    for (kind, wanted) in instances(config) {
+        let most = u64::try_from(call.quota(&format!("{ENDPOINT_INSTANCES}{kind}"))).unwrap_or(u64::MAX);
+        let now = used.get(&kind).copied().unwrap_or_default();
+        if now.saturating_add(wanted) > most {
+            let message = format!(
+                "The account-level service limit '{kind} for endpoint usage' is {most} Instances, with current \
+                 utilization of {now} Instances and a request delta of {wanted} Instances."
+            );
+            return Err(AwsError::new("ResourceLimitExceeded", message));
+        }
+    }
+    Ok(())
+}
+
 fn create_endpoint(call: &mut Call<'_>, input: &Value) -> Answer {
     let (name, wanted) = (text(input, "EndpointName"), text(input, "EndpointConfigName"));
     let config = endpoint_config::config(call, wanted)?;
@@ -79,6 +118,7 @@ fn create_endpoint(call: &mut Call<'_>, input: &Value) -> Answer {
     if call.get(ENDPOINTS, name).is_some() {
         return Err(exists_already("endpoint", &arn));
     }
+    check_quotas(call, &config)?;
     let mut made = json!({
         "EndpointName": name, "EndpointArn": arn, "EndpointConfigName": wanted, "EndpointStatus": "Creating",
         "CreationTime": call.timestamp(), "LastModifiedTime": call.timestamp(), "Tags": tags, "_arn": arn,

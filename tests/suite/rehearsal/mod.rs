@@ -1,0 +1,146 @@
+//! Rehearsals: what an apply would meet is found before its first write, and nothing else is.
+//!
+//! Each file in `rehearsal/` is a situation in which a plan passes and the apply fails, with AWS's own page about it:
+//! the account before, the spec, and what AWS answers. The rehearsal has to say the same as the apply then does, at
+//! the same address, and only by reading.
+
+mod case;
+mod stage;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use opora::apply::{observe, wanted_fields};
+use opora::aws::connect::caller;
+use opora::aws::kinds;
+use opora::plan::Plan;
+use opora::rehearse::{Input, Rehearsal, rehearse};
+use opora::spec::Environment;
+
+use crate::support::{TestSecrets, World};
+use stage::TestStage;
+
+async fn rehearsed(world: &World, environment: &Environment, plan: &Plan, stage: &TestStage) -> Rehearsal {
+    let caller = caller(&world.aws).await.unwrap();
+    let state = world.state().await;
+    let input = Input {
+        account: &world.aws,
+        caller: &caller,
+        stage,
+        scope: &environment.scope,
+        state: &state,
+        plan,
+        quotas: &BTreeMap::new(),
+        secrets: &TestSecrets,
+    };
+    rehearse(&input).await.expect("the rehearsal's log works")
+}
+
+/// Fails where a call since then changed anything.
+#[track_caller]
+fn assert_only_reads(world: &World, since: u64) {
+    let verbs = ["Describe", "Get", "Head", "List", "Lookup", "Simulate"];
+    let calls = world.sandbox.calls();
+    for call in calls.iter().filter(|call| call.n > since) {
+        assert!(verbs.iter().any(|verb| call.operation.starts_with(verb)), "{}:{}", call.service, call.operation);
+        assert!(call.touched.is_empty(), "{}:{} changed {:?}", call.service, call.operation, call.touched);
+    }
+}
+
+/// Applies a spec, rehearses it again, and compares the copy with the account.
+async fn assert_faithful(world: &World, environment: &Environment, what: &str) {
+    let report = world.apply(environment, false).await;
+    assert!(report.is_complete(), "{what}: {:#?}", report.failed);
+    let plan = world.plan(environment, false).await.expect("a plan");
+    let before = world.sandbox.call_count();
+    let stage = TestStage::new(&environment.scope);
+    let done = rehearsed(world, environment, &plan, &stage).await;
+    assert_only_reads(world, before);
+    assert_eq!(done.findings, Vec::new(), "{what}");
+    assert_eq!(done.unknown, Vec::<String>::new(), "{what}");
+    let state = world.state().await;
+    let ids =
+        state.resources.iter().map(|(at, record)| (at.clone(), (record.kind.clone(), record.id.clone()))).collect();
+    let fields = wanted_fields(state.resources.values().map(|record| (record.kind.as_str(), &record.arguments)));
+    let own = observe(&world.aws, &kinds::get, &ids, &fields).await;
+    let copy = observe(&stage.aws, &kinds::get, &ids, &fields).await;
+    for (address, seen) in &own {
+        let (seen, copied) = (seen.present(), copy[address].present());
+        let arguments = |seen: Option<&opora::kind::SeenResource>| seen.map(|seen| seen.arguments.clone());
+        assert_eq!(arguments(copied), arguments(seen), "{what}: {address}");
+        let arn = |seen: Option<&opora::kind::SeenResource>| seen.map(|seen| seen.attributes["arn"].clone());
+        assert_eq!(arn(copied), arn(seen), "{what}: {address}");
+    }
+}
+
+#[test]
+fn every_kind_can_be_copied() {
+    crate::conformance::each_sample(async |world, environment, kind| {
+        assert_faithful(&world, &environment, kind).await;
+    });
+}
+
+#[tokio::test]
+async fn examples_raise_no_alarm() {
+    for (name, yaml) in case::examples() {
+        let world = World::new(11);
+        let environment = case::load(&world, &yaml).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
+        let plan = world.plan(&environment, false).await.expect("a plan");
+        let stage = TestStage::new(&environment.scope);
+        let before = world.sandbox.call_count();
+        let done = rehearsed(&world, &environment, &plan, &stage).await;
+        assert_only_reads(&world, before);
+        assert_eq!(done.findings, Vec::new(), "{name}: a false alarm");
+        assert_eq!(done.unknown, Vec::<String>::new(), "{name}");
+        assert!(done.skipped.is_empty(), "{name}: {:?}", done.skipped);
+        // Once it is there, the same holds of the second apply and of the end.
+        assert_faithful(&world, &environment, &name).await;
+        // Some of it is protected, and then there is no plan for its end.
+        let Ok(plan) = world.plan(&environment, true).await else { continue };
+        let done = rehearsed(&world, &environment, &plan, &TestStage::new(&environment.scope)).await;
+        let report = world.apply(&environment, true).await;
+        let real: BTreeSet<_> = report.failed.iter().map(|failed| failed.address.to_string()).collect();
+        let told: BTreeSet<_> = done.findings.iter().map(|finding| finding.address.to_string()).collect();
+        assert_eq!(told, real, "{name}: the end");
+    }
+}
+
+#[tokio::test]
+async fn situations_are_found_before_the_first_write() {
+    let only = std::env::var("OPORA_CASE").ok();
+    let mut outcomes = Vec::new();
+    for case in case::all() {
+        if only.as_ref().is_none_or(|only| case.name.contains(only.as_str())) {
+            let result = case.run().await;
+            outcomes.push((case, result));
+        }
+    }
+    let mut wrong = Vec::new();
+    let mut caught = 0;
+    for (case, result) in &outcomes {
+        match (result, &case.missed) {
+            (Ok(()), None) => caught += 1,
+            (Ok(()), Some(_)) => wrong.push(format!("{} is found; take its `missed` away", case.name)),
+            (Err(_), Some(_)) => {}
+            (Err(reason), None) => wrong.push(format!("{}: {reason}", case.name)),
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    if only.is_none() {
+        assert!(outcomes.len() >= 60, "{} situations", outcomes.len());
+        assert!(caught * 10 >= outcomes.len() * 9, "{caught} of {} are found", outcomes.len());
+    }
+}
+
+#[test]
+fn situations_cover_all_kinds_and_areas() {
+    let cases = case::all();
+    let covered: BTreeSet<&str> = cases.iter().map(|case| case.kind.as_str()).collect();
+    let kinds: BTreeSet<&str> = kinds::all().map(|kind| kind.schema().name).collect();
+    assert_eq!(kinds.difference(&covered).collect::<Vec<_>>(), Vec::<&&str>::new(), "kinds without a situation");
+    let areas: BTreeSet<&str> = cases.iter().map(|case| case.area.as_str()).collect();
+    let wanted = ["dependency", "name", "overlap", "permission", "quota", "region", "size"];
+    assert!(wanted.iter().all(|area| areas.contains(area)), "{areas:?}");
+    for case in &cases {
+        assert!(case.source.starts_with("https://"), "{} has no source", case.name);
+    }
+}
