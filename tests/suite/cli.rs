@@ -12,4 +12,5 @@ mod interrupt;
 mod jobs;
 mod lifecycle;
 mod records;
+mod rehearse;
 mod terminal;

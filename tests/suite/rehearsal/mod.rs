@@ -104,16 +104,25 @@ async fn examples_raise_no_alarm() {
     }
 }
 
-#[tokio::test]
-async fn situations_are_found_before_the_first_write() {
+#[test]
+fn situations_are_found_before_the_first_write() {
     let only = std::env::var("OPORA_CASE").ok();
-    let mut outcomes = Vec::new();
-    for case in case::all() {
-        if only.as_ref().is_none_or(|only| case.name.contains(only.as_str())) {
-            let result = case.run().await;
-            outcomes.push((case, result));
-        }
-    }
+    let cases: Vec<case::Case> = case::all()
+        .into_iter()
+        .filter(|case| only.as_ref().is_none_or(|only| case.name.contains(only.as_str())))
+        .collect();
+    let run = |case: &case::Case| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(case.run())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let parts: Vec<Vec<_>> = std::thread::scope(|scope| {
+        let part = |chunk: &'_ [case::Case]| chunk.iter().map(run).collect::<Vec<_>>();
+        let chunks = cases.chunks(cases.len().div_ceil(threads).max(1));
+        let running: Vec<_> = chunks.map(|chunk| scope.spawn(move || part(chunk))).collect();
+        running.into_iter().map(|one| one.join().expect("no situation panics")).collect()
+    });
+    let outcomes: Vec<_> = cases.iter().zip(parts.into_iter().flatten()).collect();
     let mut wrong = Vec::new();
     let mut caught = 0;
     for (case, result) in &outcomes {
