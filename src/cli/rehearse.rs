@@ -219,6 +219,10 @@ impl Stage for SandboxStage {
         self.sandbox.rename(words);
     }
 
+    fn published(&self) -> BTreeMap<String, u64> {
+        QUOTAS.iter().map(|quota| (quota.name.to_owned(), quota.default)).collect()
+    }
+
     fn enforce(&self, quotas: &BTreeMap<String, u64>) {
         self.sandbox.set_conditions(Conditions { quotas: quotas.clone(), ..self.sandbox.conditions() });
     }

@@ -49,7 +49,12 @@ impl Finding {
 
     /// Returns what a user is told.
     pub fn diagnostic(&self) -> Diagnostic {
-        let detail = format!("{}\n{} would answer {}: {}", self.address, self.action, self.code, self.message);
+        let answer = match self.action.starts_with("opora:") {
+            // Found by opora itself, before or between the calls.
+            true => self.message.clone(),
+            false => format!("{} would answer {}: {}", self.action, self.code, self.message),
+        };
+        let detail = format!("{}\n{answer}", self.address);
         Diagnostic::error("REHEARSE001", summary(self.class))
             .detail(detail)
             .at_argument(&self.address, self.path.clone(), "this would be refused")

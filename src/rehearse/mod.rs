@@ -24,7 +24,7 @@ use crate::aws::surroundings::{self, Region};
 use crate::aws::{Aws, kinds};
 use crate::engine;
 use crate::graph::Address;
-use crate::kind::{Scope, Seen};
+use crate::kind::Scope;
 use crate::plan::Plan;
 use crate::state::{RunId, State, StateError, StateLog, memory};
 
@@ -41,6 +41,8 @@ pub trait Stage: Send + Sync {
     fn open(&self, region: &Region);
     /// Exchanges ids everywhere, so that the copy bears the account's own.
     fn rename(&self, words: &BTreeMap<String, String>);
+    /// Returns AWS's published quotas by name.
+    fn published(&self) -> BTreeMap<String, u64>;
     /// Puts quotas into force: the published ones, but for these.
     fn enforce(&self, quotas: &BTreeMap<String, u64>);
 }
@@ -93,7 +95,7 @@ pub async fn rehearse(input: &Input<'_>) -> Result<Rehearsal, StateError> {
     for failure in report.failed {
         findings::sort(input.plan, failure, &missing, &mut out);
     }
-    permissions::check(input, &account, &mut out).await;
+    permissions::check(input, &account, &around.principals, &mut out).await;
     out.findings.sort_by(|a, b| (a.step, &a.code).cmp(&(b.step, &b.code)));
     Ok(out)
 }
@@ -124,7 +126,9 @@ async fn set_up(
     out.copied = copied.count;
     let words = words::one_to_one(copied.ids.iter().map(|(own, made)| (made.clone(), own.clone())));
     input.stage.rename(&words);
-    input.stage.enforce(&quotas(input, &stage, &around.region).await);
+    let mut quotas = quotas(input, &stage, &around.region).await;
+    out.unknown.extend(raised(input, account, around, &mut quotas));
+    input.stage.enforce(&quotas);
     missing.iter().flat_map(|(what, _)| what.split(' ').skip(1)).map(str::to_owned).collect()
 }
 
@@ -144,6 +148,42 @@ async fn quotas(input: &Input<'_>, stage: &Aws, region: &Region) -> BTreeMap<Str
     quotas
 }
 
+/// The kinds that a quota of the account counts, by its name.
+const COUNTED: [(&str, &str); 11] = [
+    ("vpcs", "vpc"),
+    ("internet_gateways", "internet_gateway"),
+    ("security_groups", "security_group"),
+    ("placement_groups", "placement_group"),
+    ("launch_templates", "launch_template"),
+    ("buckets", "s3_bucket"),
+    ("kms_keys", "kms_key"),
+    ("log_groups", "log_group"),
+    ("trails", "cloudtrail_trail"),
+    ("guardrails", "bedrock_guardrail"),
+    ("secrets", "secretsmanager_secret"),
+];
+
+/// Lifts the published quotas that the account has passed already: it has others, and nobody told which.
+fn raised(
+    input: &Input<'_>,
+    account: &account::Account,
+    around: &surroundings::Surroundings,
+    quotas: &mut BTreeMap<String, u64>,
+) -> Vec<String> {
+    let published = input.stage.published();
+    let mut out = Vec::new();
+    for (name, kind) in COUNTED {
+        let own = account.resources.iter().filter(|found| found.kind == kind).count() as u64;
+        let default = matches!(name, "vpcs" | "internet_gateways") && around.network.has_default();
+        let (used, Some(most)) = (own + u64::from(default), published.get(name)) else { continue };
+        if used > *most && !quotas.contains_key(name) {
+            quotas.insert(name.to_owned(), u64::MAX);
+            out.push(format!("the quota `{name}`: the account has {used}, above AWS's default of {most} (`--quota`)"));
+        }
+    }
+    out
+}
+
 /// Returns the plan bound to the copy, and says where the copy is not what was read.
 async fn rebound(input: &Input<'_>, out: &mut Rehearsal) -> Plan {
     let stage = input.stage.aws();
@@ -156,8 +196,7 @@ async fn rebound(input: &Input<'_>, out: &mut Rehearsal) -> Plan {
     let seen = observe(&stage, &kinds::get, &ids, &fields).await;
     for (address, bound) in &mut plan.bound {
         let Some(now) = seen.get(address) else { continue };
-        if let (Seen::Present(before), Seen::Absent | Seen::Unreadable { .. }) = (&bound.seen, now) {
-            let _ = before;
+        if bound.seen.present().is_some() && now.present().is_none() {
             out.unknown.push(format!("{address} ({}) is not in the copy", bound.id));
         }
         bound.seen = now.clone();

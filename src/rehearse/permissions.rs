@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::account::Account;
 use super::{Finding, Input, Rehearsal};
 use crate::aws::simulate::{Decision, Question, simulate};
+use crate::aws::surroundings::Principals;
 use crate::aws::{AwsError, ErrorClass, kinds};
 use crate::plan::{Step, StepKind};
 
 /// Looks whether the caller may make the calls that the rehearsal made.
-pub(super) async fn check(input: &Input<'_>, account: &Account, out: &mut Rehearsal) {
-    let Some(principal) = principal(&input.caller.arn, account) else {
+pub(super) async fn check(input: &Input<'_>, account: &Account, others: &Principals, out: &mut Rehearsal) {
+    let Some(principal) = principal(input, account, others) else {
         if !input.caller.arn.ends_with(":root") {
             out.unknown.push(format!("permissions of {}: its role could not be found", input.caller.arn));
         }
@@ -66,14 +67,19 @@ fn denied(input: &Input<'_>, step: &Step, action: &str, principal: &str) -> Find
 }
 
 /// Returns the user or the role behind a caller's ARN.
-fn principal(caller: &str, account: &Account) -> Option<String> {
+fn principal(input: &Input<'_>, account: &Account, others: &Principals) -> Option<String> {
+    let caller = input.caller.arn.as_str();
     if caller.contains(":user/") {
         return Some(caller.to_owned());
     }
     let name = caller.split(":assumed-role/").nth(1)?.split('/').next()?;
     let roles = account.resources.iter().filter(|found| found.kind == "iam_role");
-    let role = roles.into_iter().find(|found| found.id.as_str() == name)?;
-    role.seen.attributes["arn"].as_str().map(str::to_owned)
+    let role = roles.into_iter().find(|found| found.id.as_str() == name);
+    let own = role.and_then(|role| role.seen.attributes["arn"].as_str()).map(str::to_owned);
+    let scope = input.scope;
+    let reserved =
+        || Some(format!("arn:{}:iam::{}:role{}{name}", scope.partition(), scope.account, others.path_of(name)?));
+    own.or_else(reserved)
 }
 
 /// Returns what a step has to be allowed: the actions of its kind that were called, or that a call implies.

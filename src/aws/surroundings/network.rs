@@ -105,6 +105,11 @@ async fn placed(aws: &Aws) -> Result<Vec<(String, String)>, AwsError> {
 }
 
 impl Network {
+    /// Tells whether the account has a default VPC.
+    pub fn has_default(&self) -> bool {
+        self.default.as_ref().is_some_and(|parts| !parts.is_empty())
+    }
+
     /// Ties the copy's default VPC to the account's, or takes it away where the account has none.
     ///
     /// # Errors

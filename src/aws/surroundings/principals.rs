@@ -55,6 +55,11 @@ async fn details(aws: &Aws) -> Result<Principals, AwsError> {
 }
 
 impl Principals {
+    /// Returns the path of one of Identity Center's roles.
+    pub fn path_of(&self, role: &str) -> Option<&str> {
+        self.roles.iter().find(|(name, _, _)| name == role).map(|(_, path, _)| path.as_str())
+    }
+
     /// Makes users and roles in the copy, before anything can name them; returns what it would not take.
     pub async fn write(&self, copy: &Aws) -> Vec<String> {
         let mut refused = Vec::new();

@@ -104,6 +104,24 @@ async fn examples_raise_no_alarm() {
     }
 }
 
+#[tokio::test]
+async fn a_quota_that_the_account_has_passed_is_not_assumed() {
+    let world = World::new(3);
+    let raised = BTreeMap::from([("vpcs".to_owned(), 20)]);
+    world.sandbox.set_conditions(opora::sandbox::Conditions { quotas: raised, ..Default::default() });
+    for number in 0..7 {
+        world.aws.ec2().create_vpc().cidr_block(format!("10.{number}.0.0/16")).send().await.unwrap();
+    }
+    let spec = "{ opora: 1, environment: more, account: \"123456789012\", region: us-east-1, \
+                resources: { vpc: { main: { cidr: 10.200.0.0/16 } } } }";
+    let environment = case::load(&world, spec).unwrap();
+    let plan = world.plan(&environment, false).await.unwrap();
+    let done = rehearsed(&world, &environment, &plan, &TestStage::new(&environment.scope)).await;
+    assert_eq!(done.findings, Vec::new());
+    assert!(done.unknown.iter().any(|what| what.contains("`vpcs`: the account has 8")), "{:?}", done.unknown);
+    assert_eq!(done.copied, 7);
+}
+
 #[test]
 fn situations_are_found_before_the_first_write() {
     let only = std::env::var("OPORA_CASE").ok();

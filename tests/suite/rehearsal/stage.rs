@@ -6,7 +6,7 @@ use opora::aws::Aws;
 use opora::aws::surroundings::Region;
 use opora::kind::Scope;
 use opora::rehearse::Stage;
-use opora::sandbox::{Conditions, Sandbox};
+use opora::sandbox::{Conditions, QUOTAS, Sandbox};
 
 use crate::support::connect_as;
 
@@ -52,6 +52,10 @@ impl Stage for TestStage {
 
     fn rename(&self, words: &BTreeMap<String, String>) {
         self.sandbox.rename(words);
+    }
+
+    fn published(&self) -> BTreeMap<String, u64> {
+        QUOTAS.iter().map(|quota| (quota.name.to_owned(), quota.default)).collect()
     }
 
     fn enforce(&self, quotas: &BTreeMap<String, u64>) {
