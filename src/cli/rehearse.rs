@@ -14,7 +14,7 @@ use super::exit::Exit;
 use super::output::{Style, diagnostics_json};
 use super::plan::Select;
 use super::plan_text;
-use crate::apply::changes_since;
+use crate::apply::{changes_since, check_state};
 use crate::aws::surroundings::Region;
 use crate::aws::{Aws, kinds};
 use crate::diagnostic::Diagnostic;
@@ -99,7 +99,10 @@ async fn plan(
     if let Some(path) = &args.plan {
         let file = load_for(path, spec)?;
         refuse_applied(state, &file)?;
-        let changed = changes_since(&connected.aws, &kinds::get, &file.plan).await;
+        let mut changed = check_state(&file.plan, state);
+        if changed.is_empty() {
+            changed = changes_since(&connected.aws, &kinds::get, &file.plan).await;
+        }
         return if changed.is_empty() { Ok(file.plan) } else { Err(changed.into()) };
     }
     if !state.intents.is_empty() {
