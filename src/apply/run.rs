@@ -92,11 +92,7 @@ pub async fn changes_since(
     changed.iter().zip(writers).map(one).collect()
 }
 
-fn question(
-    kinds: &(dyn Fn(&str) -> Option<&'static dyn Kind> + Sync),
-    bound: &Bound,
-    since: Timestamp,
-) -> Question {
+fn question(kinds: &(dyn Fn(&str) -> Option<&'static dyn Kind> + Sync), bound: &Bound, since: Timestamp) -> Question {
     let service = kinds(&bound.kind).map_or("", |kind| kind.schema().service);
     let arn = bound.seen.present().and_then(|seen| seen.attributes.get("arn")).and_then(Value::as_str);
     let names = [Some(bound.id.0.as_str()), arn].into_iter().flatten().map(str::to_owned).collect();

@@ -98,7 +98,7 @@ enum Command {
     Validate(validate::Validate),
     /// Shows what apply would do, and changes nothing.
     Plan(plan::PlanArgs),
-    /// Tries a plan on a copy of the account in the simulated AWS, and says what would fail. Writes nothing.
+    /// Tries a plan on a copy of the account, and says what would fail.
     Rehearse(rehearse::Rehearse),
     /// Makes the account what the spec says.
     Apply(apply::Apply),

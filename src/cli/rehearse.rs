@@ -101,7 +101,7 @@ async fn plan(
         refuse_applied(state, &file)?;
         let mut changed = check_state(&file.plan, state);
         if changed.is_empty() {
-            changed = changes_since(&connected.aws, &kinds::get, &file.plan).await;
+            changed = changes_since(&connected.aws, &kinds::get, &file.plan, file.observed_at).await;
         }
         return if changed.is_empty() { Ok(file.plan) } else { Err(changed.into()) };
     }

@@ -10,8 +10,9 @@ use opora::kind::KindSchemas;
 use opora::plan::Plan;
 use opora::rehearse::{Input, Rehearsal, rehearse};
 use opora::sandbox::Conditions;
-use opora::spec::{self, DiskFiles, Environment, Loaded, MemoryFiles, NoPredict, yaml};
+use opora::spec::{self, DiskFiles, Environment, Loaded, MemoryFiles, NoPredict};
 use opora::state::{StateLog, memory};
+use opora::yaml;
 use serde_json::{Value, json};
 
 use super::{assert_only_reads, stage::TestStage};
