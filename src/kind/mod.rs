@@ -5,6 +5,7 @@
 
 mod normal;
 mod observed;
+mod overlap;
 mod policy;
 mod rules;
 mod schema;
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 pub use normal::{normalise, with_defaults};
 pub use observed::{Owner, Seen, SeenResource, Tags};
+pub(crate) use overlap::{is_public, overlap, statements_of};
 pub use policy::{PolicyDocument, canonical_policy};
 pub(crate) use rules::{canonical_rules, port_range};
 pub use schema::{ArgumentDoc, OnChange, SchemaNode, Shape};

@@ -2,9 +2,10 @@
 //!
 //! Made from the kind's Rust types by schemars. Extension keys carry what JSON Schema has no word for:
 //! `x-change` (`update`, the default, or `replace`), `x-set` (an array whose order means nothing) and
-//! `x-policy` (an IAM policy document, compared by meaning); `x-local` marks arguments that AWS does not give
-//! back, `x-volatile` attributes that an update in place may change, `x-broken` the values of an attribute that
-//! tell of a state which the resource does not leave. Extensions stand on the property itself.
+//! `x-policy` (an IAM policy document, compared by meaning); `x-access` marks arguments that decide who reaches
+//! what or what is logged, as policies and `x-rules` do by themselves; `x-local` marks arguments that AWS does not give back, `x-volatile` attributes
+//! that an update in place may change, `x-broken` the values of an attribute that tell of a state which the
+//! resource does not leave. Extensions stand on the property itself.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -118,6 +119,12 @@ impl SchemaNode {
         })
     }
 
+    /// Lists the top-level arguments that decide who reaches what, or what is logged, and can be changed in place.
+    pub fn governing(&self) -> Vec<&str> {
+        let governs = |(name, node): &(&String, &Value)| marked(node) && self.on_change(name) == OnChange::Update;
+        self.properties().filter(governs).map(|(name, _)| name.as_str()).collect()
+    }
+
     fn top_flag(&self, path: &str, flag: &str) -> bool {
         let Some(Segment::Key(top)) = segments(path).into_iter().next() else { return false };
         self.property(top).and_then(|node| node.get(flag)).and_then(Value::as_bool) == Some(true)
@@ -133,6 +140,18 @@ impl SchemaNode {
     /// Returns the doc comment of the type.
     pub fn description(&self) -> &str {
         self.0.get("description").and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// Tells whether a node or anything below it is a policy, a rule set, or marked as governing access.
+fn marked(node: &Value) -> bool {
+    match node {
+        Value::Object(map) => {
+            let flag = |name: &&str| map.get(*name) == Some(&Value::Bool(true));
+            ["x-access", "x-policy", "x-rules"].iter().any(flag) || map.values().any(marked)
+        }
+        Value::Array(items) => items.iter().any(marked),
+        _ => false,
     }
 }
 

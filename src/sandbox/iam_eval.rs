@@ -215,16 +215,17 @@ enum Named {
 /// Tells whether and as what a statement names the caller.
 fn principal(statement: &Value, caller: &Caller) -> Option<Named> {
     let named = statement.get("Principal")?;
-    if named == "*" {
+    let of = |kind: &str| texts(named.get(kind));
+    // Everybody is everybody in either form, AWS's services among them.
+    if named == "*" || of("AWS").iter().any(|name| name == "*") {
         return Some(Named::Itself);
     }
-    let of = |kind: &str| texts(named.get(kind));
     if let Some(service) = &caller.service {
         return of("Service").iter().any(|name| name == service).then_some(Named::Itself);
     }
     let mut found = None;
     for name in of("AWS") {
-        if name == "*" || name == caller.arn {
+        if name == caller.arn {
             return Some(Named::Itself);
         }
         let root = name.split_once(":iam::").and_then(|(_, rest)| rest.strip_suffix(":root"));
@@ -488,6 +489,20 @@ mod tests {
         let session = Caller { role: Some("arn:aws:iam::111111111111:role/ci".to_owned()), ..user() };
         assert_eq!(decision(&session), Decision::Allowed);
         assert_eq!(decision(&user()), Decision::ImplicitDeny);
+    }
+
+    #[test]
+    fn everybody_is_everybody_in_either_form() {
+        let none = Context::new();
+        let service = Caller { service: Some("cloudtrail.amazonaws.com".to_owned()), ..Caller::default() };
+        for everybody in [json!("*"), json!({ "AWS": "*" }), json!({ "AWS": ["*"] })] {
+            let policy = allow(json!({ "Principal": everybody, "Action": "sts:AssumeRole", "Resource": "*" }));
+            for caller in [&service, &user()] {
+                let request = Request { caller, action: "sts:AssumeRole", resource: "arn:role", context: &none };
+                let policies = Policies { resource: Some(&policy), resource_decides: true, ..Policies::default() };
+                assert_eq!(decide(&policies, &request), Decision::Allowed, "{policy} {caller:?}");
+            }
+        }
     }
 
     #[test]

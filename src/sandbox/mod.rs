@@ -20,6 +20,7 @@
 //! `Transition` for states over time, `call.elsewhere` to look at other services, `tags` for tags.
 //! It checks everything before it changes anything.
 
+mod access;
 mod admin;
 mod call;
 mod call_log;
@@ -49,6 +50,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use access::{Access, Breach, Moment};
 pub use call_log::Record;
 pub use clock::{Clock, VIRTUAL_START};
 pub use conditions::{Conditions, Fault, FaultKind, Rate};
@@ -115,6 +117,18 @@ impl Sandbox {
     /// Returns how many calls were handled in this world's life.
     pub fn call_count(&self) -> u64 {
         self.lock().store.header.calls
+    }
+
+    /// Begins to keep what the account allows after each call, from now on.
+    pub fn watch_access(&self) {
+        let mut world = self.lock();
+        let access = Access::of(&world.store, self.clock.seconds());
+        world.moments = Some(vec![Moment { operation: String::new(), access }]);
+    }
+
+    /// Ends the watch: the moment at which it began, and one for each call that changed what is allowed.
+    pub fn watched(&self) -> Vec<Moment> {
+        self.lock().moments.take().unwrap_or_default()
     }
 
     /// Writes the whole world to a folder.

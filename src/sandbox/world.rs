@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::access::{Access, Moment};
 use super::call_log::{CallLog, Record};
 use super::conditions::{Buckets, Conditions};
 use super::identity::{DEFAULT_ACCOUNT, is_account};
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) past: Past,
     /// Whether policies and signatures are enforced whatever the conditions say.
     pub(crate) enforces: bool,
+    /// What was allowed after each call, while somebody watches.
+    pub(crate) moments: Option<Vec<Moment>>,
     /// Why the log could not be written; the call at hand reports it.
     pub(crate) failure: Option<String>,
     dir: Option<PathBuf>,
@@ -89,6 +92,7 @@ impl World {
             buckets: Buckets::default(),
             past: Past::default(),
             enforces: false,
+            moments: None,
             failure: None,
             dir,
         };
@@ -137,6 +141,12 @@ impl World {
             line.push(b'\n');
             let mut file = fs::OpenOptions::new().create(true).append(true).open(dir.join(CALLS_FILE))?;
             file.write_all(&line)?;
+        }
+        if let Some(moments) = self.moments.as_mut().filter(|_| !record.touched.is_empty()) {
+            let access = Access::of(&self.store, record.time);
+            if moments.last().is_none_or(|last| last.access != access) {
+                moments.push(Moment { operation: record.operation.clone(), access });
+            }
         }
         self.log.push(record);
         Ok(())

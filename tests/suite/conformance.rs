@@ -17,9 +17,9 @@ use serde_json::Value;
 use crate::sample::{Sample, merge, sample, spec};
 use crate::support::World;
 
-struct Bench {
-    world: World,
-    sample: Sample,
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) sample: Sample,
     kind: &'static dyn Kind,
     address: Address,
 }
@@ -36,15 +36,15 @@ impl Bench {
         self.world.sandbox.set_conditions(Conditions { faults, ..self.sample.conditions.clone() });
     }
 
-    fn schema(&self) -> &KindSchema {
+    pub(crate) fn schema(&self) -> &KindSchema {
         self.kind.schema()
     }
 
-    fn environment(&self, arguments: &Value) -> Environment {
+    pub(crate) fn environment(&self, arguments: &Value) -> Environment {
         self.world.load(&spec(&self.sample, self.schema().name, arguments))
     }
 
-    async fn action(&self, environment: &Environment) -> (Action, BTreeSet<String>) {
+    pub(crate) async fn action(&self, environment: &Environment) -> (Action, BTreeSet<String>) {
         let plan = self.world.plan(environment, false).await.expect("a plan");
         let change =
             plan.changes.iter().find(|change| change.address == self.address).expect("the sample is in the plan");
@@ -52,7 +52,7 @@ impl Bench {
     }
 
     #[track_caller]
-    fn assert_applied(&self, report: &opora::apply::Report, what: &str) {
+    pub(crate) fn assert_applied(&self, report: &opora::apply::Report, what: &str) {
         assert!(report.is_complete(), "{} {what}: {:#?} {:#?}", self.schema().name, report.failed, report.skipped);
     }
 
@@ -86,7 +86,7 @@ pub fn each_sample(test: impl AsyncFn(World, Environment, &'static str)) {
 }
 
 /// Runs a test for every kind, and fails with all kinds that failed; `OPORA_KIND=name` picks one.
-fn each(test: impl AsyncFn(Bench)) {
+pub(crate) fn each(test: impl AsyncFn(Bench)) {
     let only = std::env::var("OPORA_KIND").ok();
     let mut failed = Vec::new();
     for kind in kinds::all() {

@@ -7,6 +7,7 @@ mod controls;
 mod engine;
 mod iam_kinds;
 mod jobs;
+mod moments;
 mod rehearsal;
 mod reports;
 mod sample;

@@ -28,24 +28,31 @@ use crate::kind::{Actions, Identity};
 pub struct Arguments {
     /// Logs to CloudWatch Logs; entries over 100 KB only where `large_data` is set.
     #[serde(default)]
+    #[schemars(extend("x-access" = true))]
     pub cloudwatch: Option<CloudWatch>,
     /// Logs to a bucket.
     #[serde(default)]
+    #[schemars(extend("x-access" = true))]
     pub s3: Option<Bucket>,
     /// Whether texts are in the log.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub text: bool,
     /// Whether images are in the log.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub image: bool,
     /// Whether embeddings are in the log.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub embedding: bool,
     /// Whether videos are in the log.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub video: bool,
     /// Whether sound is in the log.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub audio: bool,
 }
 

@@ -52,7 +52,7 @@ pub struct Arguments {
     pub document: PolicyDocument,
     /// Names of the roles that it is attached to; roles not named here lose it.
     #[serde(default)]
-    #[schemars(extend("x-set" = true))]
+    #[schemars(extend("x-set" = true, "x-access" = true))]
     pub attach_to: Vec<String>,
     /// Tags.
     #[serde(default)]

@@ -6,9 +6,11 @@
 //! GetAccountAuthorizationDetails and ListRoles (both 1,000 a page) for more; ListPolicyTags per customer
 //! policy that is attached.
 //! Waits: until GetRole finds the new role. Its consumers may still refuse it for a while; they wait themselves.
+//! An update that takes several calls keeps between its ends by an inline policy of its own; see `change`.
 //! Traps: attachments of a policy that opora made belong to that policy (`attach_to`), so they are not read
 //! here. A trust policy that names a principal made just now is refused for a while.
 
+mod change;
 mod read;
 mod trust;
 
@@ -18,13 +20,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::iam_account::{gone, iam_tags, is_aws_policy, is_aws_role, is_owned_policy, role_details, split_tags};
+use super::iam_account::{gone, iam_tags, is_aws_role, role_details, split_tags};
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Problem, ResourceKind, Update, default_name,
 };
 use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, Poll, until, while_not_yet};
-use crate::aws::{Aws, AwsError, ErrorClass};
+use crate::aws::{Aws, AwsError};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity, PolicyDocument, Scope, canonical_policy};
 use trust::Trust;
@@ -49,6 +51,7 @@ pub struct Arguments {
     #[schemars(length(max = 1000))]
     pub description: String,
     /// Who may take the role on.
+    #[schemars(extend("x-access" = true))]
     pub trust: Trust,
     /// The longest session in seconds, from one hour to twelve.
     #[serde(default = "hour")]
@@ -56,13 +59,14 @@ pub struct Arguments {
     pub max_session_seconds: u32,
     /// The ARN of a policy that limits what all others can allow.
     #[serde(default)]
+    #[schemars(extend("x-access" = true))]
     pub permissions_boundary: Option<String>,
     /// Inline policies by their names.
     #[serde(default)]
     pub policies: BTreeMap<String, PolicyDocument>,
     /// ARNs of policies that are made elsewhere: AWS's own, or the account's.
     #[serde(default)]
-    #[schemars(extend("x-set" = true))]
+    #[schemars(extend("x-set" = true, "x-access" = true))]
     pub attach: Vec<String>,
     /// Tags.
     #[serde(default)]
@@ -117,6 +121,8 @@ impl ResourceKind for IamRole {
             "iam:DeleteRolePermissionsBoundary",
             "iam:DeleteRolePolicy",
             "iam:DetachRolePolicy",
+            "iam:GetPolicy",
+            "iam:GetPolicyVersion",
             "iam:PutRolePermissionsBoundary",
             "iam:PutRolePolicy",
             "iam:TagRole",
@@ -217,25 +223,23 @@ impl ResourceKind for IamRole {
     }
 
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
-        let (before, after) = (&cx.before.arguments, cx.after);
-        // A limit comes before what it limits, and goes after it. Where trust and permissions both change, only
-        // those whom both states let in may come while the permissions are those of both states.
-        if cx.touches("permissions_boundary") && after.permissions_boundary.is_some() {
-            put_boundary(&cx).await?;
-        }
-        let partition = cx.scope.partition();
+        let after = cx.after;
+        // Where trust and permissions both change, only those whom both states let in may come meanwhile.
         let permissions = ["policies", "attach", "permissions_boundary"].iter().any(|name| cx.touches(name));
+        let partition = cx.scope.partition();
+        let (old, new) = (cx.before.arguments.trust.to_document(partition), after.trust.to_document(partition));
+        let mut trust = old.clone();
         if cx.touches("trust") && permissions {
-            let between = trust::common(&before.trust.to_document(partition), &after.trust.to_document(partition));
-            put_trust(&cx, &between).await?;
+            trust = trust::common(&old, &new);
+            if trust != old {
+                put_trust(&cx, &trust).await?;
+            }
         }
-        add_permissions(&cx).await?;
-        remove_permissions(&cx).await?;
-        if cx.touches("permissions_boundary") && after.permissions_boundary.is_none() {
-            cx.aws.iam().delete_role_permissions_boundary().role_name(cx.id.as_str()).send().await?;
+        if permissions {
+            change::permissions(&cx).await?;
         }
-        if cx.touches("trust") {
-            put_trust(&cx, &after.trust.to_document(partition)).await?;
+        if cx.touches("trust") && trust != new {
+            put_trust(&cx, &new).await?;
         }
         if cx.touches("description") || cx.touches("max_session_seconds") {
             let call = cx.aws.iam().update_role().role_name(cx.id.as_str());
@@ -318,12 +322,6 @@ fn seconds(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-async fn put_boundary(cx: &Update<'_, IamRole>) -> Result<(), AwsError> {
-    let call = cx.aws.iam().put_role_permissions_boundary().role_name(cx.id.as_str());
-    call.set_permissions_boundary(cx.after.permissions_boundary.clone()).send().await?;
-    Ok(())
-}
-
 async fn put_trust(cx: &Update<'_, IamRole>, document: &Value) -> Result<(), AwsError> {
     let text = document.to_string();
     while_not_yet(cx.aws, Bound::propagation(), || async {
@@ -332,46 +330,6 @@ async fn put_trust(cx: &Update<'_, IamRole>, document: &Value) -> Result<(), Aws
         Ok(())
     })
     .await
-}
-
-async fn add_permissions(cx: &Update<'_, IamRole>) -> Result<(), AwsError> {
-    let (iam, role) = (cx.aws.iam(), cx.id.as_str());
-    let (before, after) = (&cx.before.arguments, cx.after);
-    if cx.touches("policies") {
-        for (name, policy) in &after.policies {
-            let same = |old: &PolicyDocument| canonical_policy(&old.0) == canonical_policy(&policy.0);
-            if !before.policies.get(name).is_some_and(same) {
-                let call = iam.put_role_policy().role_name(role).policy_name(name);
-                call.policy_document(policy.to_text()).send().await?;
-            }
-        }
-    }
-    if cx.touches("attach") {
-        for arn in after.attach.iter().filter(|arn| !before.attach.contains(arn)) {
-            if !is_aws_policy(arn) && is_owned_policy(cx.aws, arn).await? {
-                let message = format!("`{arn}` is made by a spec; name the role in that policy's `attach_to` instead");
-                return Err(AwsError::own("iam:AttachRolePolicy", ErrorClass::Invalid, "OwnedPolicy", message));
-            }
-            iam.attach_role_policy().role_name(role).policy_arn(arn).send().await?;
-        }
-    }
-    Ok(())
-}
-
-async fn remove_permissions(cx: &Update<'_, IamRole>) -> Result<(), AwsError> {
-    let (iam, role) = (cx.aws.iam(), cx.id.as_str());
-    let (before, after) = (&cx.before.arguments, cx.after);
-    if cx.touches("policies") {
-        for name in before.policies.keys().filter(|name| !after.policies.contains_key(*name)) {
-            gone(iam.delete_role_policy().role_name(role).policy_name(name).send().await)?;
-        }
-    }
-    if cx.touches("attach") {
-        for arn in before.attach.iter().filter(|arn| !after.attach.contains(arn)) {
-            gone(iam.detach_role_policy().role_name(role).policy_arn(arn).send().await)?;
-        }
-    }
-    Ok(())
 }
 
 async fn put_tags(cx: &Update<'_, IamRole>) -> Result<(), AwsError> {

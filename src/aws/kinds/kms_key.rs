@@ -54,6 +54,7 @@ pub struct Arguments {
     pub multi_region: bool,
     /// Whether the key may be used.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub enabled: bool,
     /// New key material at set times; left out, the material is never renewed.
     #[serde(default)]
@@ -214,26 +215,24 @@ impl ResourceKind for KmsKey {
 
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
         let (kms, id, after) = (cx.aws.kms(), cx.id.as_str(), cx.after);
-        // A disabled key refuses most changes, so it is enabled first and disabled last.
-        if cx.touches("enabled") && after.enabled {
-            kms.enable_key().key_id(id).send().await?;
-        }
+        let (opens, closes) = (cx.touches("enabled") && after.enabled, cx.touches("enabled") && !after.enabled);
         if cx.touches("description") {
             kms.update_key_description().key_id(id).description(&after.description).send().await?;
+        }
+        // The key is shut while its policy changes: nobody gets in by the new policy before the key is disabled,
+        // nor by the old one after it is enabled. Its rotation can only be set while it is enabled.
+        if closes {
+            put_rotation(&cx).await?;
+            kms.disable_key().key_id(id).send().await?;
         }
         if cx.touches("policy") {
             put_policy(&cx).await?;
         }
-        if cx.touches("rotation") {
-            match &after.rotation {
-                Some(rotation) => {
-                    let days = i32::try_from(rotation.period_days).unwrap_or(i32::MAX);
-                    kms.enable_key_rotation().key_id(id).rotation_period_in_days(days).send().await?;
-                }
-                None => {
-                    kms.disable_key_rotation().key_id(id).send().await?;
-                }
-            }
+        if opens {
+            kms.enable_key().key_id(id).send().await?;
+        }
+        if !closes {
+            put_rotation(&cx).await?;
         }
         if cx.touches("alias") {
             // The new name first: at no moment is the key without one.
@@ -253,9 +252,6 @@ impl ResourceKind for KmsKey {
             if !changes.remove.is_empty() {
                 kms.untag_resource().key_id(id).set_tag_keys(Some(changes.remove)).send().await?;
             }
-        }
-        if cx.touches("enabled") && !after.enabled {
-            kms.disable_key().key_id(id).send().await?;
         }
         Ok(())
     }
@@ -278,6 +274,23 @@ impl ResourceKind for KmsKey {
             Ok(_) => Ok(()),
         }
     }
+}
+
+async fn put_rotation(cx: &Update<'_, KmsKey>) -> Result<(), AwsError> {
+    let (kms, id) = (cx.aws.kms(), cx.id.as_str());
+    if !cx.touches("rotation") {
+        return Ok(());
+    }
+    match &cx.after.rotation {
+        Some(rotation) => {
+            let days = i32::try_from(rotation.period_days).unwrap_or(i32::MAX);
+            kms.enable_key_rotation().key_id(id).rotation_period_in_days(days).send().await?;
+        }
+        None => {
+            kms.disable_key_rotation().key_id(id).send().await?;
+        }
+    }
+    Ok(())
 }
 
 async fn put_policy(cx: &Update<'_, KmsKey>) -> Result<(), AwsError> {

@@ -9,6 +9,7 @@
 //! falls back to the main table in between. The VPC's main table belongs to the VPC and is no resource: it keeps
 //! its local route only, which is the safe default for a subnet that no table names.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Route as SdkRoute, RouteOrigin, RouteTable as SdkTable};
@@ -36,11 +37,11 @@ pub struct Arguments {
     pub vpc: String,
     /// The routes, one for each destination.
     #[serde(default)]
-    #[schemars(extend("x-set" = true))]
+    #[schemars(extend("x-set" = true, "x-access" = true))]
     pub routes: Vec<Route>,
     /// The ids of the subnets that use this table.
     #[serde(default)]
-    #[schemars(extend("x-set" = true))]
+    #[schemars(extend("x-set" = true, "x-access" = true))]
     pub subnets: Vec<String>,
     /// Tags.
     #[serde(default)]
@@ -153,12 +154,15 @@ impl ResourceKind for RouteTable {
     }
 
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
-        // Routes first: a subnet that comes to this table finds them there.
+        // Subnets that leave never see the new routes, and subnets that come find them there.
+        if cx.touches("subnets") {
+            release_subnets(&cx).await?;
+        }
         if cx.touches("routes") {
             set_routes(&cx).await?;
         }
         if cx.touches("subnets") {
-            set_subnets(&cx).await?;
+            take_subnets(&cx).await?;
         }
         if cx.touches("tags") {
             let changes = cx.tag_changes(&cx.before.arguments.tags, &cx.after.tags);
@@ -303,14 +307,24 @@ macro_rules! with_route {
     }};
 }
 
+/// Returns how narrow a destination is. What a prefix list holds is not known, and goes before all ranges.
+fn narrowness(to: &str) -> u8 {
+    to.parse::<ipnet::IpNet>().map_or(u8::MAX, |range| range.prefix_len())
+}
+
 /// Adds and turns routes before any goes.
+///
+/// Added from the narrowest on and taken away from the widest on: an address that has a new narrow route never
+/// goes by a new wide one, and one that loses a narrow route never by an old wide one.
 async fn set_routes(cx: &Update<'_, RouteTable>) -> Result<(), AwsError> {
     let (ec2, id) = (cx.aws.ec2(), cx.id.as_str());
     let before: BTreeMap<&str, &Route> =
         cx.before.arguments.routes.iter().map(|route| (route.to.as_str(), route)).collect();
-    for route in &cx.after.routes {
+    let mut after: Vec<&Route> = cx.after.routes.iter().collect();
+    after.sort_by_key(|route| Reverse(narrowness(&route.to)));
+    for route in after {
         match before.get(route.to.as_str()) {
-            Some(same) if *same == route => continue,
+            Some(same) if **same == *route => continue,
             Some(_) => {
                 with_route!(ec2.replace_route().route_table_id(id), route).send().await?;
             }
@@ -319,7 +333,10 @@ async fn set_routes(cx: &Update<'_, RouteTable>) -> Result<(), AwsError> {
             }
         }
     }
-    for to in before.into_keys().filter(|to| !cx.after.routes.iter().any(|route| route.to == *to)) {
+    let kept = |to: &str| cx.after.routes.iter().any(|route| route.to == to);
+    let mut gone: Vec<&str> = before.into_keys().filter(|to| !kept(to)).collect();
+    gone.sort_by_key(|to| narrowness(to));
+    for to in gone {
         let call = ec2.delete_route().route_table_id(id);
         let call = match to {
             _ if to.starts_with("pl-") => call.destination_prefix_list_id(to),
@@ -331,8 +348,20 @@ async fn set_routes(cx: &Update<'_, RouteTable>) -> Result<(), AwsError> {
     Ok(())
 }
 
-/// Brings subnets to this table, from another one in one step, before others leave it.
-async fn set_subnets(cx: &Update<'_, RouteTable>) -> Result<(), AwsError> {
+/// Lets go of subnets; they fall to the VPC's main table.
+async fn release_subnets(cx: &Update<'_, RouteTable>) -> Result<(), AwsError> {
+    for table in list(cx.aws, vec![ec2::filter("route-table-id", [cx.id.as_str()])]).await? {
+        for (subnet, association) in associations(&table) {
+            if !cx.after.subnets.contains(&subnet) {
+                disassociate(cx.aws, association).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Brings subnets to this table, from another one in one step.
+async fn take_subnets(cx: &Update<'_, RouteTable>) -> Result<(), AwsError> {
     let (ec2, id) = (cx.aws.ec2(), cx.id.as_str());
     let mut named = BTreeMap::new();
     if !cx.after.subnets.is_empty() {
@@ -351,13 +380,6 @@ async fn set_subnets(cx: &Update<'_, RouteTable>) -> Result<(), AwsError> {
             }
             None => {
                 ec2.associate_route_table().route_table_id(id).subnet_id(subnet).send().await?;
-            }
-        }
-    }
-    for table in list(cx.aws, vec![ec2::filter("route-table-id", [id])]).await? {
-        for (subnet, association) in associations(&table) {
-            if !cx.after.subnets.contains(&subnet) {
-                disassociate(cx.aws, association).await?;
             }
         }
     }

@@ -124,7 +124,7 @@ const NARROWING: [&str; 16] = [
 ];
 
 /// Tells whether a statement lets in everybody.
-pub(super) fn is_public(statement: &Value) -> bool {
+pub(crate) fn is_public(statement: &Value) -> bool {
     if text(statement, "Effect") != "Allow" {
         return false;
     }

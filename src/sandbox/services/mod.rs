@@ -19,6 +19,10 @@ mod tagging;
 
 use serde_json::Value;
 
+pub(crate) use documents::is_public as is_public_statement;
+pub(crate) use ec2::route_leads as ec2_route_leads;
+pub(crate) use iam::document_of_own as iam_document;
+
 use super::call::Call;
 use super::error::Answer;
 use super::store::Place;

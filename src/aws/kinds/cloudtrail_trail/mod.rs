@@ -46,38 +46,46 @@ pub struct Arguments {
     #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,126}[A-Za-z0-9]$"), extend("x-change" = "replace"))]
     pub name: Option<String>,
     /// The name of the bucket that log files go to.
+    #[schemars(extend("x-access" = true))]
     pub bucket: String,
     /// The beginning of the log files' keys, without a slash at its end.
     #[serde(default)]
-    #[schemars(length(max = 200))]
+    #[schemars(length(max = 200), extend("x-access" = true))]
     pub prefix: Option<String>,
     /// The ARN of the KMS key that encrypts the log files; left out, the bucket's own key for S3 does.
     #[serde(default)]
+    #[schemars(extend("x-access" = true))]
     pub kms_key: Option<String>,
     /// Whether the trail records all regions.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub multi_region: bool,
     /// Whether the trail records all accounts of the organization; only from its management account.
     #[serde(default)]
+    #[schemars(extend("x-access" = true))]
     pub organization: bool,
     /// Whether CloudTrail writes signed digests, by which a changed or missing log file is found.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub log_file_validation: bool,
     /// Whether calls of global services such as IAM are recorded.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub include_global: bool,
     /// The ARN of a log group that also gets the events.
     #[serde(default)]
+    #[schemars(extend("x-access" = true))]
     pub log_group: Option<String>,
     /// The ARN of the role by which CloudTrail writes to the log group.
     #[serde(default)]
+    #[schemars(extend("x-access" = true))]
     pub log_role: Option<String>,
     /// The ARN of an SNS topic that is told of each new log file.
     #[serde(default)]
     pub sns_topic: Option<String>,
     /// Which events are recorded; left empty, all management events.
     #[serde(default)]
-    #[schemars(extend("x-set" = true))]
+    #[schemars(extend("x-set" = true, "x-access" = true))]
     pub event_selectors: Vec<Selector>,
     /// Which unusual activity CloudTrail looks for.
     #[serde(default)]
@@ -85,6 +93,7 @@ pub struct Arguments {
     pub insights: Vec<Insight>,
     /// Whether the trail records.
     #[serde(default = "yes")]
+    #[schemars(extend("x-access" = true))]
     pub enabled: bool,
     /// Tags.
     #[serde(default)]

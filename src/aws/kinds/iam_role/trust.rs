@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::kind::{PolicyDocument, canonical_policy};
+use crate::kind::{PolicyDocument, canonical_policy, overlap, statements_of};
 
 /// Who may take the role on.
 ///
@@ -213,21 +213,18 @@ fn without_label(statement: &Value) -> String {
 
 /// Returns a document that lets in whom both documents let in, for the moment between two states of a role.
 ///
-/// Whole statements that both have; none in common gives a document that lets nobody in.
+/// Refusals of either side stay. Nobody in common gives a document that lets nobody in.
 pub(super) fn common(before: &Value, after: &Value) -> Value {
-    let statements =
-        |document: &Value| document.get("Statement").and_then(Value::as_array).cloned().unwrap_or_default();
-    let known: Vec<String> = statements(after).iter().map(without_label).collect();
-    let mut both: Vec<Value> = statements(before);
-    both.retain(|statement| known.contains(&without_label(statement)));
-    // A refusal takes from what is allowed, so those of either side stay.
-    let refusals = statements(before).into_iter().chain(statements(after)).filter(|it| it["Effect"] == "Deny");
-    both.extend(refusals);
-    if both.iter().all(|statement| statement["Effect"] == "Deny") {
-        both = vec![json!({ "Effect": "Deny", "Principal": { "AWS": ["*"] }, "Action": ["sts:AssumeRole"] })];
+    let mut both = overlap(&statements_of(before, "Allow"), &statements_of(after, "Allow")).statements;
+    if both.is_empty() {
+        both.push(json!({ "Effect": "Deny", "Principal": { "AWS": ["*"] }, "Action": ["sts:AssumeRole"] }));
     }
-    both.dedup();
-    json!({ "Version": "2012-10-17", "Statement": both })
+    for statement in [before, after].iter().flat_map(|document| statements_of(document, "Deny")) {
+        if !both.contains(&statement) {
+            both.push(statement);
+        }
+    }
+    canonical_policy(&json!({ "Version": "2012-10-17", "Statement": both }))
 }
 
 #[cfg(test)]

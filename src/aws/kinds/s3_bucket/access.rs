@@ -10,6 +10,7 @@ use super::S3Bucket;
 use crate::aws::resource::Update;
 use crate::aws::wait::{Bound, while_not_yet};
 use crate::aws::{Aws, AwsError};
+use crate::kind::{PolicyDocument, is_public};
 
 /// What S3 refuses and ignores that would make the bucket public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -65,15 +66,23 @@ impl PublicAccessBlock {
         }
     }
 
-    /// Returns what stands between before and after: as tight as both together, but the new policy is let in.
+    /// Returns the block under which the policy changes: lists as tight as both, and the new policy is let in.
     ///
-    /// `block_policy` refuses new policies only; what a policy that is there may do, `restrict_buckets` decides.
-    fn between(before: Self, after: Self) -> Self {
+    /// `block_policy` refuses new policies only; what a policy that is there may do, `restrict_buckets` decides,
+    /// and it decides on public policies alone. So with only the old policy public, the block waits for the new
+    /// one; with only the new one public, the block comes first; with both, the tighter block is there meanwhile.
+    /// In each case the bucket is in between as it is before, as it is after, or as what both have in common.
+    fn between(before: Self, after: Self, public_before: bool, public_after: bool) -> Self {
+        let restrict_buckets = match (public_before, public_after) {
+            (_, false) => before.restrict_buckets,
+            (false, true) => after.restrict_buckets,
+            (true, true) => before.restrict_buckets || after.restrict_buckets,
+        };
         Self {
             block_acls: before.block_acls || after.block_acls,
             ignore_acls: before.ignore_acls || after.ignore_acls,
             block_policy: after.block_policy,
-            restrict_buckets: before.restrict_buckets || after.restrict_buckets,
+            restrict_buckets,
         }
     }
 }
@@ -97,10 +106,15 @@ impl Ownership {
     }
 }
 
-/// Changes public access block, ownership and policy: tighter first, wider last.
+/// Changes public access block, ownership and policy, in the order that `between` tells.
 pub(super) async fn update(cx: &Update<'_, S3Bucket>) -> Result<(), AwsError> {
     let (before, after) = (cx.before.arguments.public_access_block, cx.after.public_access_block);
-    let between = if cx.touches("public_access_block") { PublicAccessBlock::between(before, after) } else { before };
+    let public = |policy: &Option<PolicyDocument>| policy.as_ref().is_some_and(|policy| is_public(&policy.0));
+    let (public_before, public_after) = (public(&cx.before.arguments.policy), public(&cx.after.policy));
+    let between = match cx.touches("public_access_block") {
+        true => PublicAccessBlock::between(before, after, public_before, public_after),
+        false => before,
+    };
     if between != before {
         put_block(cx.aws, cx.id.as_str(), between).await?;
     }
@@ -161,9 +175,18 @@ mod tests {
         for before in 0..16 {
             for after in 0..16 {
                 let (before, after) = (all(before), all(after));
-                let between = PublicAccessBlock::between(before, after);
-                // What a policy or list that is there can do: each of the two tightens it.
-                assert!(between.restrict_buckets >= before.restrict_buckets.max(after.restrict_buckets));
+                for (old, new) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let between = PublicAccessBlock::between(before, after, old, new);
+                    // How far the old policy reaches under the block of the moment, and the new one: 0 is not
+                    // beyond the account, 1 is to those it names, 2 is to everybody.
+                    let reach = |public: bool, restricts: bool| if !public { 1 } else { 2 * u8::from(!restricts) };
+                    let ends = [reach(old, before.restrict_buckets), reach(new, after.restrict_buckets)];
+                    for moment in [reach(old, between.restrict_buckets), reach(new, between.restrict_buckets)] {
+                        assert!(ends.iter().min() <= Some(&moment) && Some(&moment) <= ends.iter().max());
+                    }
+                }
+                let between = PublicAccessBlock::between(before, after, true, true);
+                // What a list that is there can do: each of the two tightens it.
                 assert!(between.ignore_acls >= before.ignore_acls.max(after.ignore_acls));
                 // What can be put: the new policy, and no list that either refuses.
                 assert_eq!(between.block_policy, after.block_policy);

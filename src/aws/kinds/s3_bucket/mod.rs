@@ -58,12 +58,14 @@ pub struct Arguments {
     pub versioning: bool,
     /// What S3 refuses and ignores that would make the bucket public.
     #[serde(default)]
+    #[schemars(extend("x-access" = true))]
     pub public_access_block: PublicAccessBlock,
     /// The bucket's policy.
     #[serde(default)]
     pub policy: Option<PolicyDocument>,
     /// Who owns the objects.
     #[serde(default)]
+    #[schemars(extend("x-access" = true))]
     pub ownership: Ownership,
     /// Rules that move and delete objects by their age.
     #[serde(default)]

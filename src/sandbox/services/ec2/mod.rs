@@ -36,6 +36,8 @@ use crate::sandbox::call::{Call, text, texts};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::tags::{self, TagFault, Tags};
 
+pub(crate) use route::leads as route_leads;
+
 pub(super) const OPERATIONS: &[Operations] = &[
     address::OPERATIONS,
     endpoint::OPERATIONS,

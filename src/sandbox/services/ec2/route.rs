@@ -64,22 +64,27 @@ pub(super) fn show(call: &Call<'_>, table: &mut Value) {
 }
 
 fn reachable(call: &Call<'_>, table: &Value, route: &Value) -> bool {
+    leads(&|collection, id| call.get(collection, id), table, route)
+}
+
+/// Tells whether a route's target is there, by a look at EC2's other resources.
+pub(crate) fn leads(get: &dyn Fn(&str, &str) -> Option<Value>, table: &Value, route: &Value) -> bool {
     let vpc_id = text(table, "VpcId");
     if let Some(id) = route["GatewayId"].as_str().filter(|id| id.starts_with("igw-")) {
-        let gateway = call.get(internet_gateway::GATEWAYS, id);
+        let gateway = get(internet_gateway::GATEWAYS, id);
         return gateway.and_then(|gateway| internet_gateway::attached(&gateway)).as_deref() == Some(vpc_id);
     }
     if let Some(id) = route["NatGatewayId"].as_str() {
-        let gateway = call.get(nat_gateway::GATEWAYS, id);
+        let gateway = get(nat_gateway::GATEWAYS, id);
         return gateway.is_some_and(|gateway| matches!(text(&gateway, "State"), "available" | "pending"));
     }
     if let Some(id) = route["NetworkInterfaceId"].as_str() {
         // An interface that nothing is attached to leads nowhere.
-        let interface = call.get(interface::INTERFACES, id);
+        let interface = get(interface::INTERFACES, id);
         return interface.is_some_and(|interface| text(&interface, "Status") == "in-use");
     }
     if let Some(id) = route["GatewayId"].as_str().filter(|id| id.starts_with("vpce-")) {
-        return call.get("vpc_endpoints", id).is_some();
+        return get("vpc_endpoints", id).is_some();
     }
     false
 }

@@ -27,6 +27,7 @@ use crate::sandbox::store::{GLOBAL, Place};
 
 pub(crate) use identity::identity_policies;
 pub(crate) use policy::default_document as document_of;
+pub(crate) use policy::document_of as document_of_own;
 
 pub(super) const OPERATIONS: &[Operations] = &[
     account::OPERATIONS,

@@ -53,8 +53,18 @@ pub(super) fn own(call: &Call<'_>, arn: &str) -> Result<Value, AwsError> {
 
 /// Returns the document in force, where the sandbox has it.
 pub(crate) fn default_document(call: &Call<'_>, arn: &str) -> Option<String> {
-    let found = find(call, arn)?;
-    found["_versions"][text(&found, "DefaultVersionId")]["document"].as_str().map(str::to_owned)
+    document_in_force(&find(call, arn)?)
+}
+
+fn document_in_force(found: &Value) -> Option<String> {
+    found["_versions"][text(found, "DefaultVersionId")]["document"].as_str().map(str::to_owned)
+}
+
+/// Returns the document in force of a policy of the account, or of AWS's own of that ARN.
+pub(crate) fn document_of(own: Option<Value>, arn: &str) -> Option<String> {
+    let partition = arn.split(':').nth(1).unwrap_or("aws");
+    let found = own.or_else(|| managed::all(partition).find(|(known, _)| known == arn).map(|(_, policy)| policy))?;
+    document_in_force(&found)
 }
 
 fn check(given: &str) -> Result<(), AwsError> {
