@@ -106,6 +106,12 @@ async fn create(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Do
             generation: step.generation.saturating_sub(1),
         });
     }
+    if !step.deposes
+        && let Some(gone) = context.bound.filter(|bound| bound.seen == Seen::Absent)
+    {
+        let (run, address, id) = (session.log.run(), step.address.clone(), gone.id.clone());
+        entries.push(Entry::Deleted { run, step: step.number, address, id });
+    }
     entries.push(intent(session, step, state::Action::Create, token.clone(), arguments.clone()));
     session.log.append(entries).await?;
     let made = patiently(session, &context.fresh, &[ErrorClass::NotFound], || {

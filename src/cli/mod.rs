@@ -51,8 +51,8 @@ pub struct Cli {
 pub(crate) struct Global {
     /// The spec.
     #[arg(
-        id = "file",
-        long,
+        id = "spec_file",
+        long = "file",
         short = 'f',
         global = true,
         value_name = "FILE",

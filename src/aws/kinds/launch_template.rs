@@ -16,7 +16,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::ec2::{arn, owned_by, retag, split_tags, tag_specification, until_seen};
-use super::efa::{Network, networks};
+use super::efa::{Network, interfaces, networks};
+use super::launch_template_arguments::Efa;
 pub use super::launch_template_arguments::{Arguments, Attributes};
 use super::launch_template_data::{read, request, shape_of};
 use crate::aws::resource::{
@@ -174,8 +175,13 @@ impl ResourceKind for LaunchTemplate {
 
 /// Makes a version of what is wanted and makes it the default.
 async fn new_version(cx: &Update<'_, LaunchTemplate>) -> Result<(), AwsError> {
-    let after = &wanted(cx);
-    let data = request(after, &network_of(cx.aws, after).await?)?;
+    let mut after = wanted(cx);
+    let network = network_of(cx.aws, &after).await?;
+    if cx.after.public_ip.is_none() && interfaces(&network, after.efa == Efa::Auto).len() > 1 {
+        // A public address that nobody asks for any more, and several interfaces do not allow.
+        after.public_ip = None;
+    }
+    let data = request(&after, &network)?;
     // The same attempt from the same default version gives the same token, so a lost reply makes no second one.
     let attempt = format!("{} {} {data:?} {:?}", cx.token, cx.before.attributes.default_version, after.description);
     let token = hex::encode(&Sha256::digest(attempt)[..16]);

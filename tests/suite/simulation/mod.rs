@@ -3,6 +3,7 @@
 //!
 //! `OPORA_SEED=n` plays one seed, `OPORA_SEEDS=n` plays so many. `OPORA_STRIDE=1` kills the examples at every call.
 
+mod changed_world;
 mod examples;
 mod mortal;
 mod schedules;
@@ -12,15 +13,15 @@ use std::sync::{Arc, Mutex};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use opora::apply::{Report, Session, Stop, check_state, recover};
-use opora::aws::kinds;
 use opora::aws::resource::SecretValues;
+use opora::aws::{Aws, kinds};
 use opora::diagnostic::Diagnostic;
 use opora::engine;
 use opora::kind::KindSchemas;
 use opora::plan::{Action, Plan, Selection};
 use opora::sandbox::Sandbox;
 use opora::spec::{self, Environment, MemoryFiles, NoPredict};
-use opora::state::{RunId, State, StateError, StateLog, Store, memory};
+use opora::state::{RunId, State, StateError, StateLog, Store, Writer, memory};
 
 use mortal::{Fate, MortalHttp, MortalStore};
 
@@ -104,17 +105,8 @@ impl Life {
         let http = MortalHttp { inner: self.sandbox.http_client(), fate: Arc::clone(fate) };
         let aws = connect_by(&self.sandbox, SharedHttpClient::new(http));
         let log = self.log(fate);
-        let ttl = jiff::SignedDuration::from_secs(1);
-        let writer = log.acquire(RunId(uuid::Uuid::new_v4()), "test", ttl).await?;
-        let session = Session {
-            aws: &aws,
-            scope: &environment.scope,
-            log: &writer,
-            kinds: &kinds::get,
-            secrets: &TestSecrets as &dyn SecretValues,
-            events: &|_| {},
-            stop: Stop::default(),
-        };
+        let writer = self.lease(&log).await?;
+        let session = self.session(&aws, environment, &writer);
         let problems = recover(&session, &writer.state().await?).await?;
         if !problems.is_empty() {
             writer.release().await?;
@@ -132,9 +124,19 @@ impl Life {
         Ok(end)
     }
 
+    async fn lease(&self, log: &StateLog) -> Result<Writer, StateError> {
+        log.acquire(RunId(uuid::Uuid::new_v4()), "test", jiff::SignedDuration::from_secs(1)).await
+    }
+
+    fn session<'a>(&self, aws: &'a Aws, environment: &'a Environment, log: &'a Writer) -> Session<'a> {
+        let scope = &environment.scope;
+        let secrets: &dyn SecretValues = &TestSecrets;
+        Session { aws, scope, log, kinds: &kinds::get, secrets, events: &|_| {}, stop: Stop::default() }
+    }
+
     async fn plan(
         &self,
-        aws: &opora::aws::Aws,
+        aws: &Aws,
         environment: &Environment,
         state: &State,
         destroy: bool,

@@ -21,14 +21,14 @@ use tokio::sync::Notify;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     /// Before the request leaves.
-    BeforeRequest,
+    Unsent,
     /// After AWS has done it, before the reply arrives.
-    BeforeReply,
+    Unanswered,
     /// After the reply, before anything about it is journaled.
-    BeforeJournal,
+    Unjournaled,
 }
 
-pub(super) const MOMENTS: [Moment; 3] = [Moment::BeforeRequest, Moment::BeforeReply, Moment::BeforeJournal];
+pub(super) const MOMENTS: [Moment; 3] = [Moment::Unsent, Moment::Unanswered, Moment::Unjournaled];
 
 /// What becomes of one process.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Fate {
     }
 
     pub(super) fn long_life() -> Arc<Self> {
-        Self::new(0, Moment::BeforeRequest)
+        Self::new(0, Moment::Unsent)
     }
 
     /// Returns how many calls it made.
@@ -118,11 +118,11 @@ impl HttpConnector for MortalConnector {
         HttpConnectorFuture::new(async move {
             fate.live().await;
             let last = fate.calls.fetch_add(1, Ordering::SeqCst) + 1 == fate.at;
-            if last && fate.moment == Moment::BeforeRequest {
+            if last && fate.moment == Moment::Unsent {
                 fate.die::<()>().await;
             }
             let reply = inner.call(request).await;
-            if last && fate.moment == Moment::BeforeReply {
+            if last && fate.moment == Moment::Unanswered {
                 fate.die::<()>().await;
             }
             if last {
