@@ -5,6 +5,7 @@
 //! need is done; how many are in flight follows from the pacing alone.
 
 mod change;
+mod rebuild;
 mod recover;
 mod refresh;
 mod run;
@@ -14,22 +15,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use rebuild::{By, Found, Leftover, Rebuilt, Search, rebuild};
 pub use recover::recover;
 pub use refresh::{Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
 pub use run::{Report, Skipped, StepFailure, changes_since, check_state, check_world, run};
 
 use crate::aws::resource::{Kind, SecretValues};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, Fence};
 use crate::graph::{Address, PhysicalId};
 use crate::kind::Scope;
 use crate::plan::StepKind;
 use crate::state::{StateError, Writer};
 
-/// How often a run looks whether its lease has to be renewed; several times in a lease's life.
+/// How often a run looks whether its lease has to be renewed, at least; several times in a lease's life.
 const LEASE_CHECK: Duration = Duration::from_secs(20);
+
+/// In how many parts of a lease's life that is, at least.
+const LEASE_CHECKS: u32 = 6;
 
 /// Asks a run to finish what is in flight and to start nothing more.
 #[derive(Debug, Clone, Default)]
@@ -101,14 +107,16 @@ impl Session<'_> {
         })
     }
 
-    /// Does work that may wait long, and keeps the lease meanwhile.
+    /// Does work that may wait long, and keeps the lease meanwhile; without the lease no call that writes is sent.
     ///
     /// # Errors
     /// Returns the log's error once the lease is lost: whoever took it over goes on, and this run must not.
     async fn leased<T>(&self, work: impl Future<Output = Result<T, StateError>>) -> Result<T, StateError> {
+        let _fence = self.aws.fenced(Arc::new(LeaseFence(self.log.clone())));
+        let check = LEASE_CHECK.min(self.log.ttl().unwrap_or(LEASE_CHECK) / LEASE_CHECKS);
         let keep = async {
             loop {
-                self.aws.sleep_beside(LEASE_CHECK).await;
+                self.aws.sleep_beside(check).await;
                 if let Err(error) = self.log.keep_alive().await {
                     return error;
                 }
@@ -123,6 +131,16 @@ impl Session<'_> {
 
     fn emit(&self, event: Event) {
         (self.events)(event);
+    }
+}
+
+/// Lets calls that write go out only while this run holds the lease.
+struct LeaseFence(Writer);
+
+#[async_trait]
+impl Fence for LeaseFence {
+    async fn check(&self) -> Result<(), String> {
+        self.0.assure().await.map_err(|error| error.to_string())
     }
 }
 

@@ -242,6 +242,9 @@ where
             }
             SdkError::DispatchFailure(failure) => {
                 let text = chain(&error);
+                if let Some((_, reason)) = text.split_once(super::fence::NOT_SENT) {
+                    return Self::own(&format!("{service}:{operation}"), ErrorClass::Other, "NotSent", reason);
+                }
                 // Credentials are loaded on the way to the wire, so their failure comes as one of dispatch.
                 if text.contains("redential") || text.contains("identity") {
                     (ErrorClass::Credentials, "NoCredentials".to_owned(), text, Residue::Nothing)
@@ -265,7 +268,7 @@ where
 }
 
 /// Tells by AWS's own naming that an operation changes nothing.
-fn only_reads(operation: &str) -> bool {
+pub(super) fn only_reads(operation: &str) -> bool {
     ["Describe", "Get", "Head", "List", "Lookup"].iter().any(|verb| operation.starts_with(verb))
 }
 

@@ -5,6 +5,7 @@
 
 pub mod connect;
 mod error;
+mod fence;
 pub mod history;
 pub mod kinds;
 mod pacing;
@@ -24,9 +25,11 @@ use aws_types::SdkConfig;
 use aws_types::app_name::AppName;
 
 pub use error::{AwsError, ErrorClass, Residue};
+pub use fence::{Fence, Fenced};
 pub use pacing::{DEFAULT_SHARE, Pacing};
 pub use seam::{CallCounter, CallCounts, ClockOffset, Seam};
 
+use fence::Gate;
 use seam::{NameOperation, OnlyThrottles, PacedClient};
 
 /// Attempts of a call that may be repeated, the first included.
@@ -49,6 +52,7 @@ struct Shared {
     config: SdkConfig,
     seam: Seam,
     counter: CallCounter,
+    gate: Gate,
     /// Clients that repeat whatever may be repeated, and clients that never repeat an ambiguous call.
     repeating: Arc<Clients>,
     once: Arc<Clients>,
@@ -110,11 +114,12 @@ impl Aws {
 
     /// Makes the clients of another program than opora, as CloudTrail's history is to name it.
     pub(crate) fn named(app: &'static str, config: &SdkConfig, seam: Seam, pacing: Pacing) -> Self {
-        let counter = CallCounter::default();
+        let (counter, gate) = (CallCounter::default(), Gate::default());
         let http = PacedClient {
             inner: seam.http.clone(),
             pacing: Arc::new(pacing),
             counter: counter.clone(),
+            gate: gate.clone(),
             time: seam.time.clone(),
             sleep: seam.sleep.clone(),
         };
@@ -129,7 +134,7 @@ impl Aws {
         let repeating = Arc::new(Clients::default());
         let once = Arc::new(Clients { once: true, ..Clients::default() });
         let clients = Arc::clone(&repeating);
-        Self { shared: Arc::new(Shared { config, seam, counter, repeating, once }), clients }
+        Self { shared: Arc::new(Shared { config, seam, counter, gate, repeating, once }), clients }
     }
 
     /// Returns the same clients, but a call that may have had its effect is never repeated by itself.
@@ -162,6 +167,11 @@ impl Aws {
     /// Returns how far the seam's clock was from the dates in the answers so far.
     pub fn clock_offset(&self) -> ClockOffset {
         self.shared.counter.clock_offset()
+    }
+
+    /// Asks a fence before each call that changes something, until the value that is returned is dropped.
+    pub fn fenced(&self, fence: Arc<dyn Fence>) -> Fenced {
+        self.shared.gate.close(fence)
     }
 
     /// Returns the seam that calls go through.

@@ -30,6 +30,7 @@ use futures::future::Either;
 use serde::Serialize;
 
 use super::error::iam_prefix;
+use super::fence::Gate;
 use super::pacing::Pacing;
 
 /// What is needed to reach AWS, or something that answers like it.
@@ -144,6 +145,7 @@ pub(super) struct PacedClient {
     pub inner: SharedHttpClient,
     pub pacing: Arc<Pacing>,
     pub counter: CallCounter,
+    pub gate: Gate,
     pub time: SharedTimeSource,
     pub sleep: SharedAsyncSleep,
 }
@@ -160,6 +162,7 @@ impl HttpClient for PacedClient {
             inner: self.inner.http_connector(settings, components),
             pacing: Arc::clone(&self.pacing),
             counter: self.counter.clone(),
+            gate: self.gate.clone(),
             time: self.time.clone(),
             sleep: self.sleep.clone(),
         })
@@ -170,6 +173,7 @@ struct PacedConnector {
     inner: SharedHttpConnector,
     pacing: Arc<Pacing>,
     counter: CallCounter,
+    gate: Gate,
     time: SharedTimeSource,
     sleep: SharedAsyncSleep,
 }
@@ -185,7 +189,7 @@ impl HttpConnector for PacedConnector {
         let inner = self.inner.clone();
         let pacing = Arc::clone(&self.pacing);
         let counter = self.counter.clone();
-        let (time, sleep) = (self.time.clone(), self.sleep.clone());
+        let (gate, time, sleep) = (self.gate.clone(), self.time.clone(), self.sleep.clone());
         HttpConnectorFuture::new(async move {
             let (request, name) = take_name(request)?;
             let OperationName { service, operation } = name;
@@ -194,6 +198,8 @@ impl HttpConnector for PacedConnector {
                 waited = true;
                 sleep.sleep(wait).await;
             }
+            // After all waits: what passes here is on its way.
+            gate.pass(&operation).await.map_err(|reason| ConnectorError::user(reason.into()))?;
             counter.add(|counts| {
                 *counts.by_operation.entry(format!("{service}:{operation}")).or_default() += 1;
                 counts.paced += u64::from(waited);

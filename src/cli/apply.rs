@@ -184,7 +184,7 @@ async fn execute_leased(
     }
     writer
         .append(vec![
-            started(command, context, connected, spec, Some(&file.digest), writer),
+            run_started(command, context, spec, &connected.caller.arn, Some(&file.digest), writer),
             applied(&file.digest, writer),
         ])
         .await?;
@@ -201,18 +201,19 @@ async fn execute_leased(
     Ok(if report.is_complete() { Exit::Done } else { Exit::Failed })
 }
 
-fn started(
+/// Makes the entry that begins a run in the history.
+pub(crate) fn run_started(
     command: &str,
     context: &Context,
-    connected: &Connected,
     spec: &Spec,
+    who: &str,
     plan: Option<&str>,
     writer: &Writer,
 ) -> Entry {
     Entry::RunStarted {
         run: writer.run(),
         command: command.to_owned(),
-        who: connected.caller.arn.clone(),
+        who: who.to_owned(),
         host: host_name(),
         spec_digest: Some(spec.environment.digest.clone()),
         plan_digest: plan.map(str::to_owned),
@@ -272,13 +273,19 @@ pub(crate) async fn recover(
 }
 
 fn ask(out: &Output, command: &str) -> Result<bool, Refused> {
+    let help = format!("pass `--yes`, or save the plan (`opora plan --out FILE`) and run `opora {command} FILE`");
+    ask_yes(out, &format!("{command} this plan?"), &help)
+}
+
+/// Asks a question that only `yes` agrees to; refused with `help` where nobody can be asked.
+pub(crate) fn ask_yes(out: &Output, question: &str, help: &str) -> Result<bool, Refused> {
     if out.json || !std::io::stdin().is_terminal() {
         return Err(Diagnostic::error("CLI003", "nobody can be asked")
             .detail("standard input is no terminal")
-            .help(format!("pass `--yes`, or save the plan (`opora plan --out FILE`) and run `opora {command} FILE`"))
+            .help(help)
             .into());
     }
-    out.complain(format!("{command} this plan? Only `yes` goes on."));
+    out.complain(format!("{question} Only `yes` goes on."));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     let agreed = read.is_ok() && answer.trim() == "yes";

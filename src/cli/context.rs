@@ -20,11 +20,8 @@ use crate::aws::{Aws, Pacing, Seam, kinds};
 use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::kind::{KindSchemas, Scope};
 use crate::sandbox::Sandbox;
-use crate::spec::{self, DiskFiles, Environment, Locator, NoPredict};
-use crate::state::{Holder, RunId, S3Access, State, StateError, StateLog, Writer};
-
-/// How long a lease holds without being renewed.
-const LEASE: SignedDuration = SignedDuration::from_secs(120);
+use crate::spec::{self, DiskFiles, Environment, Files, Locator, NoPredict};
+use crate::state::{self, Clock, Holder, RunId, S3Access, State, StateError, StateLog, Store, Writer};
 
 /// How long a second Ctrl-C waits for the lease to be given back.
 const LEAVING: Duration = Duration::from_secs(2);
@@ -102,6 +99,11 @@ impl Context {
 
     /// Loads the spec with whatever is wrong with it.
     pub(crate) fn load_any(&self) -> Result<spec::Loaded, Refused> {
+        self.load_from(&DiskFiles)
+    }
+
+    /// Loads the spec from given files with whatever is wrong with it.
+    pub(crate) fn load_from(&self, files: &dyn Files) -> Result<spec::Loaded, Refused> {
         let mut inputs = BTreeMap::new();
         for text in &self.global.inputs {
             let Some((name, value)) = text.split_once('=') else {
@@ -114,7 +116,7 @@ impl Context {
             inputs.insert(name.to_owned(), value.to_owned());
         }
         self.out.timings.begin("spec");
-        let mut loaded = spec::load(&self.global.spec, &DiskFiles, &self.schemas, &NoPredict, &inputs);
+        let mut loaded = spec::load(&self.global.spec, files, &self.schemas, &NoPredict, &inputs);
         if let Some(environment) = &loaded.environment {
             loaded.diagnostics.extend(check_kinds(environment));
         }
@@ -165,23 +167,34 @@ impl Context {
 
     /// Opens the state that the spec names, beside the spec where it is a folder.
     pub(crate) fn open_state(&self, environment: &Environment, aws: Option<&Aws>) -> Result<StateLog, Refused> {
-        let location = self.state_location(environment);
-        let access = aws.and_then(|aws| {
-            Some(S3Access {
-                http: aws.seam().http.clone(),
-                credentials: aws.config().credentials_provider()?,
-                region: environment.scope.region.clone(),
-                endpoint: aws.config().endpoint_url().map(str::to_owned),
-            })
-        });
-        let clock: Arc<dyn crate::state::Clock> = match aws {
-            Some(aws) => {
-                let aws = aws.clone();
-                Arc::new(move || aws.now())
-            }
-            None => Arc::new(jiff::Timestamp::now),
+        Ok(StateLog::open(&self.state_location(environment), aws.and_then(s3_access), clock(aws))?)
+    }
+
+    /// Opens a place for backups: a folder, or a bucket.
+    pub(crate) fn open_store(&self, location: &str, aws: Option<&Aws>) -> Result<Arc<dyn Store>, Refused> {
+        Ok(state::open_store(location, aws.and_then(s3_access), clock(aws))?)
+    }
+
+    /// Connects to where an environment's objects are without asking who the caller is; for a spec that was lost.
+    pub(crate) async fn connect_unchecked(&self, region: &str) -> Aws {
+        let options = connect::Options {
+            region: region.to_owned(),
+            profile: self.global.profile.clone(),
+            endpoint: self.global.endpoint_url.clone(),
+            share: None,
         };
-        Ok(StateLog::open(&location, access, clock)?)
+        connect::connect(&options).await
+    }
+
+    /// Refuses where another run's lease is in force and its process is not known to have ended.
+    pub(crate) fn refuse_leased(&self, state: &State, now: jiff::Timestamp) -> Result<(), Refused> {
+        match state.lease_at(now) {
+            Some(lease) if !lease.process.as_deref().is_some_and(process::has_ended) => {
+                let (holder, since, until) = (lease.holder.clone(), lease.since, lease.until);
+                Err(StateError::LeaseHeld { holder, since, until }.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn state_location(&self, environment: &Environment) -> String {
@@ -203,7 +216,8 @@ impl Context {
         let holder = format!("{caller}@{host} (process {})", std::process::id());
         let process = process::name();
         let holder = Holder { name: &holder, process: process.as_deref(), has_ended: &process::has_ended };
-        let writer = log.acquire_as(RunId(uuid::Uuid::new_v4()), holder, LEASE).await?;
+        let lease = SignedDuration::from_secs(self.global.lease.into());
+        let writer = log.acquire_as(RunId(uuid::Uuid::new_v4()), holder, lease).await?;
         *self.leased.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer.clone());
         Ok(writer)
     }
@@ -240,6 +254,22 @@ impl Context {
                 std::process::exit(130);
             }
         });
+    }
+}
+
+fn s3_access(aws: &Aws) -> Option<S3Access> {
+    Some(S3Access {
+        http: aws.seam().http.clone(),
+        credentials: aws.config().credentials_provider()?,
+        region: aws.region().to_owned(),
+        endpoint: aws.config().endpoint_url().map(str::to_owned),
+    })
+}
+
+fn clock(aws: Option<&Aws>) -> Arc<dyn Clock> {
+    match aws.cloned() {
+        Some(aws) => Arc::new(move || aws.now()),
+        None => Arc::new(jiff::Timestamp::now),
     }
 }
 

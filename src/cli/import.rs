@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::json;
 
+use super::apply::run_started;
 use super::context::{Context, Refused, Spec};
 use super::exit::Exit;
 use crate::apply::observe;
@@ -13,7 +14,7 @@ use crate::aws::resource::Fields;
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Address, PhysicalId};
 use crate::kind::Seen;
-use crate::state::Entry;
+use crate::state::{Entry, Outcome};
 
 /// Arguments of `opora import`.
 #[derive(Debug, Args)]
@@ -97,7 +98,9 @@ async fn import(args: &Import, context: &Context, spec: &Spec) -> Result<(), Ref
         references: desired.references.iter().cloned().collect(),
         lifecycle: serde_json::to_value(&desired.lifecycle).unwrap_or_default(),
     };
-    let written = writer.append(vec![recorded]).await;
+    let started = run_started("import", context, spec, &connected.caller.arn, None, &writer);
+    let finished = Entry::RunFinished { run: writer.run(), outcome: Outcome::Succeeded };
+    let written = writer.append(vec![started, recorded, finished]).await;
     writer.release().await?;
     written?;
     if context.out.json {

@@ -3,6 +3,7 @@
 mod apply;
 mod audit;
 mod audit_records;
+mod backup;
 mod commit;
 mod completions;
 mod context;
@@ -19,7 +20,9 @@ mod output;
 mod plan;
 mod plan_text;
 mod process;
+mod rebuild;
 mod rehearse;
+mod restore;
 mod sandbox;
 mod schema;
 mod show;
@@ -85,6 +88,10 @@ pub(crate) struct Global {
     /// Prints how long each phase took, and the peak of memory, to standard error.
     #[arg(long, global = true)]
     pub timings: bool,
+    /// How long a lease on the state holds without being renewed, in seconds.
+    #[arg(long, global = true, hide = true, value_name = "SECONDS", env = "OPORA_LEASE_SECONDS", default_value_t = 120,
+        value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub lease: u16,
     /// When to use colour.
     #[arg(long, global = true, value_enum, default_value_t)]
     pub color: Color,
@@ -112,6 +119,10 @@ enum Command {
     Show(show::Show),
     /// Looks into the state and changes what it records.
     State(state::StateArgs),
+    /// Copies the spec, the state and its history, and evidence to a folder or a bucket.
+    Backup(backup::Backup),
+    /// Brings the state back from a backup.
+    Restore(restore::Restore),
     /// Takes an existing resource into the state.
     Import(import::Import),
     /// Runs jobs on the environment: models of Bedrock, training on SageMaker.
@@ -167,6 +178,8 @@ async fn run(command: Command, context: &Context) -> Exit {
         Command::Audit(args) => audit::run(&args, context).await,
         Command::Show(args) => show::run(&args, context).await,
         Command::State(args) => state::run(&args, context).await,
+        Command::Backup(args) => backup::run(&args, context).await,
+        Command::Restore(args) => restore::run(&args, context).await,
         Command::Import(args) => import::run(&args, context).await,
         Command::Job(args) => job::run(&args, context).await,
         Command::Schema(args) => schema::run(&args, context),

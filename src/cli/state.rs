@@ -3,12 +3,14 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::apply::{ask_yes, run_started};
 use super::context::{Context, Refused, Spec};
 use super::exit::Exit;
 use super::output::Style;
+use super::rebuild;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Address;
-use crate::state::{Entry, Repaired, StateLog};
+use crate::state::{Entry, Outcome, Remedy, Repaired, StateLog};
 
 /// Arguments of `opora state`.
 #[derive(Debug, Args)]
@@ -30,12 +32,22 @@ enum StateCommand {
     },
     /// Gives a resource another address.
     Mv { from: Address, to: Address },
-    /// Shows who changed what and when.
-    History,
+    /// Shows who ran what and when, the newest first.
+    History {
+        /// Only the newest so many.
+        #[arg(short = 'n', long = "last", value_name = "N")]
+        last: Option<usize>,
+    },
     /// Checks every entry of the log.
     Verify,
     /// Puts back what can be proved, and takes away what is torn or derived; no other run may be writing.
-    Repair,
+    Repair {
+        /// Does not ask.
+        #[arg(long, short = 'y')]
+        yes: bool,
+    },
+    /// Records again what a lost state held, found in AWS by its tags.
+    Rebuild(rebuild::Rebuild),
 }
 
 pub(crate) async fn run(args: &StateArgs, context: &Context) -> Exit {
@@ -100,7 +112,7 @@ async fn run_command(command: &StateCommand, context: &Context, spec: &Spec) -> 
                 address: address.clone(),
                 reason: "`opora state rm`".to_owned(),
             };
-            append(context, &log, addresses.iter().map(forget).collect()).await?;
+            append(context, spec, &log, "state rm", addresses.iter().map(forget).collect()).await?;
             for address in addresses {
                 out.line(format!("forgot {address}; it stays in AWS"));
             }
@@ -115,26 +127,38 @@ async fn run_command(command: &StateCommand, context: &Context, spec: &Spec) -> 
                 let detail = format!("`{from}` is a {}, `{to}` would be a {}", record.kind, to.kind);
                 return Err(Diagnostic::error("STATE022", "the addresses have different kinds").detail(detail).into());
             }
-            append(context, &log, vec![Entry::Moved { from: from.clone(), to: to.clone() }]).await?;
+            append(context, spec, &log, "state mv", vec![Entry::Moved { from: from.clone(), to: to.clone() }]).await?;
             out.line(format!("{from} is {to} now; the next apply renews its tags"));
         }
-        StateCommand::History => history(context, &log).await?,
+        StateCommand::History { last } => history(context, &log, *last).await?,
         StateCommand::Verify => return verify(context, &log).await,
-        StateCommand::Repair => return repair(context, &log).await,
+        StateCommand::Repair { yes } => return repair(context, &log, *yes).await,
+        StateCommand::Rebuild(args) => return rebuild::run(args, context, spec).await,
     }
     Ok(Exit::Done)
 }
 
-async fn append(context: &Context, log: &StateLog, entries: Vec<Entry>) -> Result<(), Refused> {
+async fn append(
+    context: &Context,
+    spec: &Spec,
+    log: &StateLog,
+    command: &str,
+    entries: Vec<Entry>,
+) -> Result<(), Refused> {
     let user = std::env::var("USER").unwrap_or_else(|_| "local user".to_owned());
     let writer = context.acquire(log, &user).await?;
-    let written = writer.append(entries).await;
+    let mut all = vec![run_started(command, context, spec, &user, None, &writer)];
+    all.extend(entries);
+    all.push(Entry::RunFinished { run: writer.run(), outcome: Outcome::Succeeded });
+    let written = writer.append(all).await;
     writer.release().await?;
     Ok(written?)
 }
 
-async fn history(context: &Context, log: &StateLog) -> Result<(), Refused> {
-    let runs = log.history().await?;
+async fn history(context: &Context, log: &StateLog, last: Option<usize>) -> Result<(), Refused> {
+    let mut runs = log.history().await?;
+    runs.reverse();
+    runs.truncate(last.unwrap_or(usize::MAX));
     if context.out.json {
         context.out.document(&runs);
         return Ok(());
@@ -147,16 +171,21 @@ async fn history(context: &Context, log: &StateLog) -> Result<(), Refused> {
             }
             None => "did not end in order".to_owned(),
         };
+        let commit = |commit: &Option<String>| match commit.as_deref().map(|text| text.split_at(12.min(text.len()))) {
+            Some((commit, rest)) => format!("{commit}{}", if rest.contains('+') { "+changes" } else { "" }),
+            None => "-".to_owned(),
+        };
         let digest = |digest: &Option<String>| {
             digest.as_ref().map_or_else(|| "-".to_owned(), |text| text.chars().take(12).collect())
         };
         context.out.line(format!(
-            "{:.0}  {:<8} {}  spec {}  plan {}  {ended}",
+            "{:.0}  {:<8} {}  spec {}  plan {}  commit {}  {ended}",
             run.started,
             run.command,
             run.who,
             digest(&run.spec_digest),
             digest(&run.plan_digest),
+            commit(&run.spec_commit),
         ));
     }
     Ok(())
@@ -178,7 +207,20 @@ async fn verify(context: &Context, log: &StateLog) -> Result<Exit, Refused> {
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-async fn repair(context: &Context, log: &StateLog) -> Result<Exit, Refused> {
+async fn repair(context: &Context, log: &StateLog, yes: bool) -> Result<Exit, Refused> {
+    let proposals = log.propose_repair().await?;
+    // A log that can't be folded can't tell of a lease either.
+    if let Ok(state) = log.load().await {
+        context.refuse_leased(&state, log.now())?;
+    }
+    if proposals.iter().any(|proposal| !matches!(proposal.remedy, Remedy::Leave(_))) && !yes {
+        for proposal in &proposals {
+            context.out.complain(proposal.to_string());
+        }
+        if !ask_yes(&context.out, "repair the log like this?", "pass `--yes` to have it done")? {
+            return Ok(Exit::Failed);
+        }
+    }
     let repairs = log.repair().await?;
     let refused = repairs.iter().filter(|repair| matches!(repair.repaired, Repaired::Refused(_))).count();
     if context.out.json {

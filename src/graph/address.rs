@@ -95,6 +95,30 @@ impl Address {
         }
         out
     }
+
+    /// Reads an address back from the tag; `None` where it is none.
+    pub fn from_tag_value(tag: &str) -> Option<Self> {
+        let (address, key) = match tag.split_once('/') {
+            Some((address, key)) => (address, Some(key)),
+            None => (tag, None),
+        };
+        let address: Self = address.parse().ok()?;
+        let Some(key) = key else { return Some(address) };
+        let mut bytes = Vec::new();
+        let mut rest = key.as_bytes();
+        while let Some((first, after)) = rest.split_first() {
+            rest = after;
+            if *first == b'=' {
+                let (digits, after) = rest.split_at_checked(2)?;
+                bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+                rest = after;
+            } else {
+                bytes.push(*first);
+            }
+        }
+        let key = String::from_utf8(bytes).ok()?;
+        address.key.is_none().then(|| address.with_key(key))
+    }
 }
 
 impl fmt::Display for Address {
@@ -205,6 +229,7 @@ mod tests {
         let address: Address = text.parse().expect(text);
         assert_eq!(address.to_string(), text);
         assert_eq!(address.tag_value(), tag);
+        assert_eq!(Address::from_tag_value(tag), Some(address));
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub use codes::{Code, codes};
 pub use deferred::{Deferred, DeferredError, evaluate_deferred};
 pub use document::LANGUAGE;
 pub use expand::FOR_EACH_MAX;
+pub(crate) use files::is_inside;
 pub use files::{DiskFiles, Files, MemoryFiles, STARTER, embedded, embedded_paths};
 pub use json_schema::{json_schema, module_json_schema};
 pub use locate::Locator;

@@ -20,7 +20,7 @@ pub type Source = Arc<dyn Error + Send + Sync + 'static>;
 #[non_exhaustive]
 pub enum StateError {
     /// Another run holds the lease.
-    #[error("the state is in use by {holder} since {since}, until {until} at the latest")]
+    #[error("{holder} holds it since {since:.0}; its lease ends at {until:.0} unless it is renewed")]
     LeaseHeld { holder: String, since: Timestamp, until: Timestamp },
     /// This run's lease lapsed and was taken over or given back; nothing more is written.
     #[error("the lease of this run is lost to {by}")]
@@ -64,6 +64,9 @@ pub enum StateError {
     /// Too many others wrote at the same time, more often than the bound allows.
     #[error("gave up after {attempts} lost races for {location}")]
     Contended { location: String, attempts: u32 },
+    /// A backup lacks something, or is damaged.
+    #[error("the backup in {location} can't be used: {reason}")]
+    Backup { location: String, reason: String },
     /// The entry may only be written by the holder of the lease.
     #[error("`{entry}` needs the lease")]
     NeedsLease { entry: String },
@@ -110,6 +113,7 @@ impl StateError {
             Self::HardLinks { .. } => "STATE013",
             Self::Precondition { .. } => "STATE014",
             Self::NeedsLease { .. } | Self::Stopped => "STATE015",
+            Self::Backup { .. } => "STATE016",
         }
     }
 
@@ -130,12 +134,15 @@ impl StateError {
             Self::HardLinks { .. } => "the state's file system has no hard links",
             Self::Precondition { .. } => "the state's store ignores conditional writes",
             Self::NeedsLease { .. } | Self::Stopped => "the state's writer has stopped",
+            Self::Backup { .. } => "the backup can't be used",
         }
     }
 
     fn help(&self) -> &'static str {
         match self {
-            Self::LeaseHeld { .. } => "wait for it, or run again after its lease has ended: it is then taken over",
+            Self::LeaseHeld { .. } => {
+                "wait for that run to end; one that died is taken over when its lease has ended, on the same machine at once"
+            }
             Self::Fenced { .. } => "run the same command again; what was done is recorded",
             Self::Corrupt(_) => {
                 "`opora state verify` names every damaged entry, `opora state repair` says what can be restored"
@@ -155,6 +162,7 @@ impl StateError {
             Self::HardLinks { .. } => "keep the state on a local disk or on S3",
             Self::Precondition { .. } => "keep the state on Amazon S3, or a store that honours `If-None-Match: *`",
             Self::NeedsLease { .. } | Self::Stopped => "run the same command again; what was done is recorded",
+            Self::Backup { .. } => "name an older one with `--at`, or rebuild the state from the resources' tags",
         }
     }
 

@@ -5,6 +5,7 @@
 //! docs/adr/0005-state-is-a-log.md. The caller gives the clock, the HTTP client and the credentials; nothing
 //! here reads the wall clock or the environment, prints, or knows an SDK. No secret is ever written.
 
+mod backup;
 mod entry;
 mod error;
 mod fold;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use backup::{FileCopy, LogCopy, Manifest, Restored, Role, Subject, write_backup};
 pub use entry::{Action, Entry, Outcome, Residue, RunId};
 pub use error::StateError;
 pub use fold::{AppliedPlan, DeposedRecord, Lease, OpenIntent, Record, Run, State};
@@ -28,9 +30,9 @@ pub use local::LocalStore;
 pub use object::{Commit, FORMAT_VERSION};
 pub use read::PACK_LENGTH;
 pub use s3::S3Access;
-pub use secret::{Secrets, is_redacted, redacted};
+pub use secret::{Secrets, holds_private_key, is_redacted, redacted};
 pub use store::{Creation, Store, memory};
-pub use verify::{Damage, Problem, Repair, Repaired};
+pub use verify::{Damage, Problem, Proposal, Remedy, Repair, Repaired};
 pub use writer::Writer;
 
 use writer::Appender;
@@ -78,24 +80,35 @@ impl std::fmt::Debug for StateLog {
 /// Log bytes after which a new snapshot may pay, whatever the state's size.
 const SNAPSHOT_FLOOR_BYTES: u64 = 8 << 20;
 
+/// Opens a place for objects, as [`StateLog::open`] does for a log; for backups.
+///
+/// # Errors
+/// As [`StateLog::open`].
+pub fn open_store(
+    location: &str,
+    access: Option<S3Access>,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Store>, StateError> {
+    let refuse = |reason: &str| StateError::Location { location: location.to_owned(), reason: reason.to_owned() };
+    match location.split_once("://") {
+        _ if location == "memory:" => Ok(memory()),
+        Some(("s3", _)) => {
+            let access = access.ok_or_else(|| refuse("S3 needs credentials and a region"))?;
+            s3::open(location, access, clock)
+        }
+        Some(_) => Err(refuse("only folders and s3:// are known")),
+        None if location.trim().is_empty() => Err(refuse("it is empty")),
+        None => Ok(Arc::new(LocalStore::new(location))),
+    }
+}
+
 impl StateLog {
     /// Opens the log at a folder's path, `memory:` or `s3://bucket/prefix?kms_key=alias/x`; writes nothing.
     ///
     /// # Errors
     /// For a location that is none of these, or S3 without `access`.
     pub fn open(location: &str, access: Option<S3Access>, clock: Arc<dyn Clock>) -> Result<Self, StateError> {
-        let refuse = |reason: &str| StateError::Location { location: location.to_owned(), reason: reason.to_owned() };
-        let store: Arc<dyn Store> = match location.split_once("://") {
-            _ if location == "memory:" => memory(),
-            Some(("s3", _)) => {
-                let access = access.ok_or_else(|| refuse("S3 needs credentials and a region"))?;
-                s3::open(location, access, Arc::clone(&clock))?
-            }
-            Some(_) => return Err(refuse("only folders and s3:// are known")),
-            None if location.trim().is_empty() => return Err(refuse("it is empty")),
-            None => Arc::new(LocalStore::new(location)),
-        };
-        Ok(Self::on(store, clock))
+        Ok(Self::on(open_store(location, access, Arc::clone(&clock))?, clock))
     }
 
     /// Opens the log in a store that the caller made.
@@ -108,6 +121,11 @@ impl StateLog {
     pub fn with_snapshot_floor(mut self, bytes: u64) -> Self {
         self.snapshot_floor = bytes;
         self
+    }
+
+    /// Reads the log's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Returns what a user calls the place.
@@ -157,7 +175,7 @@ impl StateLog {
     /// Where the log can't be read.
     pub async fn history(&self) -> Result<Vec<Run>, StateError> {
         let mut runs = std::collections::VecDeque::new();
-        for commit in read::read_all(&self.store).await? {
+        for (commit, _) in read::read_all(&self.store).await? {
             for entry in &commit.entries {
                 fold::fold_run(&mut runs, entry, commit.time);
             }
@@ -170,6 +188,6 @@ impl StateLog {
     /// # Errors
     /// Where the log can't be read.
     pub async fn commits(&self) -> Result<Vec<Commit>, StateError> {
-        read::read_all(&self.store).await
+        Ok(read::read_all(&self.store).await?.into_iter().map(|(commit, _)| commit).collect())
     }
 }

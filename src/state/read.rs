@@ -21,7 +21,7 @@ use super::verify::{Damage, Problem};
 pub const PACK_LENGTH: u64 = 256;
 
 /// Objects that are read at a time.
-const READS_AT_ONCE: usize = 32;
+pub(super) const READS_AT_ONCE: usize = 32;
 
 pub(super) const LOG: &str = "log";
 pub(super) const PACK: &str = "pack";
@@ -109,7 +109,7 @@ pub(super) struct Position {
     /// Bytes of that snapshot.
     pub snapshot: u64,
     /// All objects read, for readers of the history.
-    pub kept: Option<Vec<Commit>>,
+    pub kept: Option<Vec<(Commit, Bytes)>>,
 }
 
 impl Position {
@@ -118,10 +118,10 @@ impl Position {
         self.state.fold(commit);
         self.last = sha256(&bytes);
         self.since_snapshot += bytes.len() as u64;
-        self.tail.push((commit.number, bytes));
         if let Some(kept) = &mut self.kept {
-            kept.push(commit.clone());
+            kept.push((commit.clone(), bytes.clone()));
         }
+        self.tail.push((commit.number, bytes));
     }
 
     fn accept(&mut self, number: u64, bytes: Bytes) -> Result<(), StateError> {
@@ -148,8 +148,8 @@ pub(super) async fn load(store: &Arc<dyn Store>) -> Result<Position, StateError>
     Ok(position)
 }
 
-/// Reads every object of the log.
-pub(super) async fn read_all(store: &Arc<dyn Store>) -> Result<Vec<Commit>, StateError> {
+/// Reads every object of the log, with its bytes.
+pub(super) async fn read_all(store: &Arc<dyn Store>) -> Result<Vec<(Commit, Bytes)>, StateError> {
     let mut position = Position { last: NO_PREVIOUS.to_owned(), kept: Some(Vec::new()), ..Position::default() };
     read_packs(store.as_ref(), &mut position).await?;
     read_entries(store.as_ref(), &mut position).await?;

@@ -38,12 +38,17 @@ fn is_digest(value: &Value) -> bool {
         .is_some_and(|digest| digest.len() == DIGEST_HEX && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
+/// Tells whether a text has a private key in it.
+pub fn holds_private_key(text: &str) -> bool {
+    text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----")
+}
+
 /// Finds a value that is marked as a secret and still has its text, or a private key.
 pub(super) fn find_exposed(value: &Value) -> bool {
     match value {
         Value::Object(map) => (map.contains_key(SECRET_KEY) && !is_redacted(value)) || map.values().any(find_exposed),
         Value::Array(items) => items.iter().any(find_exposed),
-        Value::String(text) => text.contains("-----BEGIN ") && text.contains("PRIVATE KEY-----"),
+        Value::String(text) => holds_private_key(text),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }

@@ -103,6 +103,35 @@ pub enum Repaired {
     Refused(String),
 }
 
+/// What repair would do about a problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remedy {
+    /// Put the entry back from a copy whose digest the next entry names.
+    Restore,
+    /// Take it away, and keep a copy in `quarantine/`.
+    Remove,
+    /// Leave it, for this reason.
+    Leave(String),
+}
+
+/// A problem and what repair would do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proposal {
+    pub problem: Problem,
+    pub remedy: Remedy,
+}
+
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.remedy {
+            Remedy::Restore => write!(f, "{}: would be put back from a proved copy", self.problem),
+            Remedy::Remove => write!(f, "{}: would be taken away, with a copy in `quarantine/`", self.problem),
+            Remedy::Leave(why) => write!(f, "{}: would be left as it is, {why}", self.problem),
+        }
+    }
+}
+
 /// A problem and what repair did about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Repair {
@@ -128,6 +157,25 @@ struct Survey {
     last: u64,
 }
 
+impl Survey {
+    fn remedy(&self, problem: &Problem) -> Remedy {
+        // Packs and snapshots are derived: the entries say the same.
+        if !problem.object.starts_with(LOG) {
+            return Remedy::Remove;
+        }
+        match problem.number {
+            Some(number) if self.copies.contains_key(&number) => Remedy::Restore,
+            // Nobody was told that it is durable.
+            Some(number) if number == self.last && problem.damage == Damage::Torn => Remedy::Remove,
+            _ => Remedy::Leave(
+                "no proved copy of it exists; restore the state from a backup (`opora restore`), or rebuild it from \
+                 the resources' tags (`opora state rebuild`)"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
 impl StateLog {
     /// Reads every object there is and names each that is damaged or missing.
     ///
@@ -150,31 +198,35 @@ impl StateLog {
         Ok(out)
     }
 
-    async fn repair_one(&self, survey: &Survey, problem: &Problem) -> Result<Repaired, StateError> {
-        let is_entry = problem.object.starts_with(LOG);
-        if !is_entry {
-            self.quarantine(&problem.object).await?;
-            return Ok(Repaired::Removed);
-        }
-        let Some(number) = problem.number else { return Ok(Repaired::Refused("it has no number".to_owned())) };
-        if let Some(copy) = survey.copies.get(&number) {
-            self.quarantine(&problem.object).await?;
-            return Ok(match self.store.create(&problem.object, copy.clone()).await? {
-                Creation::Written => Repaired::Restored,
-                Creation::Exists => Repaired::Refused("another run wrote it meanwhile".to_owned()),
-            });
-        }
-        if number == survey.last && problem.damage == Damage::Torn {
-            self.quarantine(&problem.object).await?;
-            return Ok(Repaired::Removed);
-        }
-        Ok(Repaired::Refused(
-            "no proved copy of it exists; restore the state from a backup, or rebuild it from the resources' tags"
-                .to_owned(),
-        ))
+    /// Says what [`StateLog::repair`] would do, and changes nothing.
+    ///
+    /// # Errors
+    /// As [`StateLog::verify`].
+    pub async fn propose_repair(&self) -> Result<Vec<Proposal>, StateError> {
+        let survey = self.survey().await?;
+        let propose = |problem: &Problem| Proposal { problem: problem.clone(), remedy: survey.remedy(problem) };
+        Ok(survey.problems.iter().map(propose).collect())
     }
 
-    async fn quarantine(&self, path: &str) -> Result<(), StateError> {
+    async fn repair_one(&self, survey: &Survey, problem: &Problem) -> Result<Repaired, StateError> {
+        let copy = problem.number.and_then(|number| survey.copies.get(&number));
+        match (survey.remedy(problem), copy) {
+            (Remedy::Leave(why), _) => Ok(Repaired::Refused(why)),
+            (Remedy::Restore, Some(copy)) => {
+                self.quarantine(&problem.object).await?;
+                Ok(match self.store.create(&problem.object, copy.clone()).await? {
+                    Creation::Written => Repaired::Restored,
+                    Creation::Exists => Repaired::Refused("another run wrote it meanwhile".to_owned()),
+                })
+            }
+            (Remedy::Remove | Remedy::Restore, _) => {
+                self.quarantine(&problem.object).await?;
+                Ok(Repaired::Removed)
+            }
+        }
+    }
+
+    pub(super) async fn quarantine(&self, path: &str) -> Result<(), StateError> {
         let Some(bytes) = self.store.get(path).await? else { return Ok(()) };
         let kept = format!("quarantine/{}-{}", sha256(&bytes), path.replace('/', "-"));
         self.store.create(&kept, bytes).await?;

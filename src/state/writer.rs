@@ -6,6 +6,8 @@
 //! task as a kill would: what was not acknowledged may or may not be there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
@@ -19,7 +21,7 @@ use super::object::{Commit, FORMAT_VERSION};
 use super::read::{PACK_LENGTH, Position, SNAPSHOT, Snapshot, log_path, numbers, pack_path, snapshot_path};
 use super::secret::{Secrets, find_exposed};
 use super::store::Creation;
-use super::{Holder, StateLog};
+use super::{Clock, Holder, StateLog};
 
 /// Entries in one object, at most; a caller's own entries are never split.
 const ENTRIES_AT_ONCE: usize = 512;
@@ -48,12 +50,28 @@ enum Request {
 }
 
 /// The log's writer in one run; clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Writer {
     run: RunId,
     secrets: Secrets,
     requests: mpsc::Sender<Request>,
+    clock: Arc<dyn Clock>,
+    held: Arc<Held>,
     _task: Arc<AbortOnDrop>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+/// What a run's lease is known to be, for those that ask often.
+#[derive(Debug, Default)]
+struct Held {
+    ttl_ms: AtomicI64,
+    /// When it ends; 0 without a lease.
+    until_ms: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -68,9 +86,9 @@ impl Drop for AbortOnDrop {
 impl Writer {
     pub(super) fn start(appender: Appender) -> Self {
         let (requests, queue) = mpsc::channel(QUEUE_LENGTH);
-        let run = appender.run;
+        let (run, clock, held) = (appender.run, Arc::clone(&appender.log.clock), Arc::clone(&appender.held));
         let task = tokio::spawn(serve(appender, queue));
-        Self { run, secrets: Secrets::default(), requests, _task: Arc::new(AbortOnDrop(task)) }
+        Self { run, secrets: Secrets::default(), requests, clock, held, _task: Arc::new(AbortOnDrop(task)) }
     }
 
     /// Returns the run that it writes for.
@@ -117,6 +135,26 @@ impl Writer {
     /// As [`Writer::append`].
     pub async fn keep_alive(&self) -> Result<Option<Timestamp>, StateError> {
         self.ask(|reply| Request::KeepAlive { reply }).await
+    }
+
+    /// Makes sure that the lease holds for a while yet, for what is to be done beside the log.
+    ///
+    /// Writes nothing and asks nobody while three quarters of the lease are not over.
+    ///
+    /// # Errors
+    /// As [`Writer::append`].
+    pub async fn assure(&self) -> Result<(), StateError> {
+        let left = self.held.until_ms.load(Ordering::SeqCst) - self.clock.now().as_millisecond();
+        if left > self.held.ttl_ms.load(Ordering::SeqCst) / 4 {
+            return Ok(());
+        }
+        self.keep_alive().await.map(|_| ())
+    }
+
+    /// Returns how long the lease lasts from each renewal; `None` without one.
+    pub fn ttl(&self) -> Option<Duration> {
+        let ttl = u64::try_from(self.held.ttl_ms.load(Ordering::SeqCst)).ok()?;
+        (ttl > 0).then(|| Duration::from_millis(ttl))
     }
 
     /// Returns the state with all that this writer has read and written so far.
@@ -241,11 +279,12 @@ pub(super) struct Appender {
     run: RunId,
     position: Position,
     tenure: Option<Tenure>,
+    held: Arc<Held>,
 }
 
 impl Appender {
     pub(super) fn new(log: StateLog, run: RunId, position: Position) -> Self {
-        Self { log, run, position, tenure: None }
+        Self { log, run, position, tenure: None, held: Arc::default() }
     }
 
     /// Takes the lease, or takes it over where it has lapsed or its holder's process has ended.
@@ -265,6 +304,7 @@ impl Appender {
             })
             .await?;
         self.tenure = Some(Tenure { ttl });
+        self.held.ttl_ms.store(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
         if let Some(bytes) = taken.filter(|_| self.log.store.must_prove_conditions()) {
             self.prove_conditions(bytes).await?;
         }
@@ -343,11 +383,18 @@ impl Appender {
             let bytes = commit.encode();
             if self.write(commit.number, &bytes).await? {
                 self.position.push(&commit, bytes.clone());
+                self.note_lease();
                 return Ok(Some(bytes));
             }
             self.position.catch_up(self.log.store.as_ref()).await?;
+            self.note_lease();
         }
         Err(StateError::Contended { location: self.log.location(), attempts: RACES_MAX })
+    }
+
+    fn note_lease(&self) {
+        let own = self.position.state.lease.as_ref().filter(|lease| lease.run == self.run);
+        self.held.until_ms.store(own.map_or(0, |lease| lease.until.as_millisecond()), Ordering::SeqCst);
     }
 
     /// Writes the bytes at a number; false where another object stands there.

@@ -8,7 +8,10 @@ import itertools
 import json
 import os
 import pathlib
+import socket
 import subprocess
+import sys
+import time
 import urllib.request
 
 import boto3
@@ -68,6 +71,31 @@ def server():
     server = Server()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """The address of moto, an emulator that is not ours."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{url}/moto-api/data.json").read()
+            break
+        except OSError:
+            assert process.poll() is None, "moto ended"
+            time.sleep(0.1)
+    else:
+        raise AssertionError("moto does not answer")
+    yield url
+    process.terminate()
+    process.wait(10)
 
 
 @pytest.fixture

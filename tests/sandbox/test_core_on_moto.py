@@ -11,11 +11,7 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 
 import boto3
 import pytest
@@ -58,30 +54,6 @@ def sandbox():
     server = Server("--speed", "60")
     yield server.url
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def moto():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"{url}/moto-api/data.json").read()
-            break
-        except OSError:
-            assert process.poll() is None, "moto ended"
-            time.sleep(0.1)
-    else:
-        raise AssertionError("moto does not answer")
-    yield url
-    process.terminate()
-    process.wait(10)
 
 
 class Opora:

@@ -5,6 +5,7 @@
 //! further than loopback.
 
 mod account;
+mod backups;
 mod demos;
 mod drifts;
 mod errors;
@@ -14,3 +15,4 @@ mod lifecycle;
 mod records;
 mod rehearse;
 mod terminal;
+mod two;

@@ -23,7 +23,11 @@ resources:
 "#;
 
 pub fn interrupt(child: &Child) {
-    let done = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    signal(child, "INT");
+}
+
+pub fn signal(child: &Child, name: &str) {
+    let done = Command::new("sh").args(["-c", &format!("kill -{name} {}", child.id())]).status().unwrap();
     assert!(done.success());
 }
 

@@ -312,7 +312,7 @@ fn show_and_the_state() {
     "#);
     assert_eq!(terminal.run("state show kms_key.data").json()["arguments"]["alias"], "alias/data");
     assert_snapshot!(terminal.run("state history"), @"
-    [time]  apply    arn:aws:iam::123456789012:user/sandbox  spec [digest]  plan [digest]  succeeded at [time]
+    [time]  apply    arn:aws:iam::123456789012:user/sandbox  spec [digest]  plan [digest]  commit -  succeeded at [time]
     exit 0
     ");
     assert_snapshot!(terminal.run("state verify"), @"
@@ -321,7 +321,7 @@ fn show_and_the_state() {
     ");
     terminal.write(".opora/state/log/00000000000000000099.json", "{\"torn");
     assert_eq!(terminal.run("state verify").code, Some(1));
-    let repaired = terminal.run("state repair");
+    let repaired = terminal.run("state repair --yes");
     println!("{repaired}");
     assert!(repaired.out.contains("00000000000000000099"), "{repaired}");
     assert_snapshot!(terminal.run("state show kms_key.nothing"), @"

@@ -83,7 +83,7 @@ fn runs_name_the_commit_of_their_spec() {
     assert_eq!(commit.as_str().unwrap().len(), 40);
     terminal.write("opora.yaml", &SPEC.replace("description: Data", "description: More"));
     assert_eq!(terminal.run("apply --yes --sandbox").code, Some(0));
-    let commit = terminal.run("state history --json").json()[1]["spec_commit"].clone();
+    let commit = terminal.run("state history --json").json()[0]["spec_commit"].clone();
     assert!(commit.as_str().unwrap().ends_with("+changes"), "{commit}");
     assert_eq!(record(&audit(&terminal), "A.8.32", "spec-commits").0, "fail");
     // Without git's help nothing is claimed.

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::{FakeClock, TTL, address, intent, log_path, recorded, run};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Fault {
+pub(super) enum Fault {
     /// The run dies before the operation has an effect.
     KillBefore,
     /// The run dies after it, without having seen the reply.
@@ -26,17 +26,17 @@ enum Fault {
 
 /// A store with one fault at its n-th operation.
 #[derive(Debug)]
-struct Faulty {
+pub(super) struct Faulty {
     inner: Arc<dyn Store>,
     at: u64,
     fault: Fault,
     seen: AtomicU64,
     wrote: AtomicBool,
-    killed: Notify,
+    pub(super) killed: Notify,
 }
 
 impl Faulty {
-    fn new(inner: Arc<dyn Store>, at: u64, fault: Fault) -> Arc<Self> {
+    pub(super) fn new(inner: Arc<dyn Store>, at: u64, fault: Fault) -> Arc<Self> {
         Arc::new(Self {
             inner,
             at,

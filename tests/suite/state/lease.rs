@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use opora::state::{Entry, LocalStore, Outcome, StateError, StateLog, Store, memory};
+use opora::state::{Entry, LocalStore, Outcome, StateError, StateLog, memory};
 use serde_json::json;
 
 use super::{FakeClock, TTL, ledger, recorded, run};
@@ -90,11 +90,11 @@ async fn ledger_entries_are_written_beside_the_holder_of_the_lease() {
     assert_eq!(log.verify().await.unwrap(), []);
 }
 
-async fn ten_writers_race(store: Arc<dyn Store>) {
-    let log = StateLog::on(store, FakeClock::new());
+/// Ten writers, each with a log of its own, write 100 entries each.
+pub(crate) async fn ten_writers_race(open: impl Fn() -> StateLog) {
     let mut tasks = Vec::new();
     for writer in 0..10_u128 {
-        let log = log.clone();
+        let log = open();
         tasks.push(tokio::spawn(async move {
             let joined = log.join(run(writer)).await.unwrap();
             for number in 0..100 {
@@ -106,6 +106,7 @@ async fn ten_writers_race(store: Arc<dyn Store>) {
     for task in tasks {
         task.await.unwrap();
     }
+    let log = open();
     let state = log.load().await.unwrap();
     assert_eq!(state.number, 1000);
     assert_eq!(state.ledger["jobs"].len(), 1000);
@@ -114,13 +115,15 @@ async fn ten_writers_race(store: Arc<dyn Store>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ten_writers_racing_for_a_thousand_entries_lose_none() {
-    ten_writers_race(memory()).await;
+    let store = memory();
+    ten_writers_race(|| StateLog::on(store.clone(), FakeClock::new())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ten_writers_racing_on_a_local_disk_lose_none() {
     let folder = tempfile::tempdir().unwrap();
-    ten_writers_race(Arc::new(LocalStore::new(folder.path().join("state")))).await;
+    let store = || Arc::new(LocalStore::new(folder.path().join("state")));
+    ten_writers_race(|| StateLog::on(store(), FakeClock::new())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,9 +1,11 @@
 //! The state log: races, kills, damage, leases, secrets and cost, on memory and on a local disk.
 
+mod backup;
 mod cost;
 mod damage;
 mod faults;
-mod lease;
+mod fence;
+pub(crate) mod lease;
 mod replay;
 mod s3;
 
@@ -46,11 +48,13 @@ pub(crate) struct Counted {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) operations: AtomicU64,
     pub(crate) bytes_written: AtomicU64,
+    pub(crate) bytes_read: AtomicU64,
 }
 
 impl Counted {
     pub(crate) fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, operations: AtomicU64::new(0), bytes_written: AtomicU64::new(0) })
+        let (operations, bytes_written, bytes_read) = Default::default();
+        Arc::new(Self { inner, operations, bytes_written, bytes_read })
     }
 
     pub(crate) fn take(&self) -> (u64, u64) {
@@ -68,7 +72,9 @@ impl Store for Counted {
 
     async fn get(&self, path: &str) -> Result<Option<Bytes>, StateError> {
         self.operations.fetch_add(1, Ordering::SeqCst);
-        self.inner.get(path).await
+        let read = self.inner.get(path).await?;
+        self.bytes_read.fetch_add(read.as_ref().map_or(0, Bytes::len) as u64, Ordering::SeqCst);
+        Ok(read)
     }
 
     async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<String>, StateError> {
