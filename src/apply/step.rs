@@ -204,7 +204,8 @@ async fn update(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Do
 
 /// Refuses to write over what somebody changed since the plan was made.
 ///
-/// Only the arguments that the spec sets count: an earlier step of this very run may have changed others.
+/// Only the arguments that the spec sets count: an earlier step of this very run may have changed others. One that
+/// is already what is wanted is written over by nobody: an earlier step may have taken what this one lets go.
 fn check_unchanged(
     kind: &'static dyn Kind,
     step: &Step,
@@ -215,7 +216,8 @@ fn check_unchanged(
     let Some(Seen::Present(planned)) = bound.map(|bound| &bound.seen) else { return Ok(()) };
     let names = arguments.as_object().into_iter().flatten().map(|(name, _)| name);
     for name in names.filter(|name| !kind.schema().arguments.is_local(name)) {
-        if planned.arguments.get(name) != seen.arguments.get(name) {
+        let now = seen.arguments.get(name);
+        if planned.arguments.get(name) != now && now != arguments.get(name) {
             let message = format!("`{name}` of {} was changed after the plan was made", step.address);
             return Err(AwsError::own("opora:Check", ErrorClass::Other, "WorldChanged", message));
         }

@@ -3,9 +3,12 @@
 //! Made from the kind's Rust types by schemars. Extension keys carry what JSON Schema has no word for:
 //! `x-change` (`update`, the default, or `replace`), `x-set` (an array whose order means nothing) and
 //! `x-policy` (an IAM policy document, compared by meaning); `x-access` marks arguments that decide who reaches
-//! what or what is logged, as policies and `x-rules` do by themselves; `x-local` marks arguments that AWS does not give back, `x-volatile` attributes
+//! what or what is logged, as policies and `x-rules` do by themselves; `x-claims` a list of what belongs to one
+//! resource of the kind at a time; `x-local` marks arguments that AWS does not give back, `x-volatile` attributes
 //! that an update in place may change, `x-broken` the values of an attribute that tell of a state which the
 //! resource does not leave. Extensions stand on the property itself.
+
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -123,6 +126,13 @@ impl SchemaNode {
     pub fn governing(&self) -> Vec<&str> {
         let governs = |(name, node): &(&String, &Value)| marked(node) && self.on_change(name) == OnChange::Update;
         self.properties().filter(governs).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Returns what a resource with these arguments claims for itself alone among those of its kind.
+    pub(crate) fn claimed(&self, arguments: &Value) -> BTreeSet<String> {
+        let claims = self.properties().filter(|(name, _)| self.top_flag(name, "x-claims"));
+        let items = claims.filter_map(|(name, _)| arguments.get(name)?.as_array()).flatten();
+        items.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
     fn top_flag(&self, path: &str, flag: &str) -> bool {

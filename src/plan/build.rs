@@ -237,6 +237,11 @@ impl<'a> Planner<'a> {
         let record = action == Action::NoOp && record_differs(wanted, &arguments, prior, seen);
         let paths = comparison.changes.iter().map(|change| change.path.clone()).collect();
         let create_before_destroy = self.create_before_destroy.contains(address);
+        let (new, old) = (schema.arguments.claimed(&arguments), schema.arguments.claimed(&seen.arguments));
+        let claimed = match action {
+            Action::Replace => (new, old),
+            _ => (new.difference(&old).cloned().collect(), old.difference(&new).cloned().collect()),
+        };
         let decision = Decision {
             action,
             unfinished: action == Action::Update && !prior.complete,
@@ -254,6 +259,8 @@ impl<'a> Planner<'a> {
             prior_generation: prior.generation,
             prior_arguments: prior.arguments.clone(),
             create_before_destroy,
+            takes: claimed.0,
+            releases: claimed.1,
         };
         self.decisions.insert(address.clone(), decision);
         self.changes.push(Change {
@@ -351,6 +358,8 @@ impl<'a> Planner<'a> {
             unread: Vec::new(),
             create_before_destroy: false,
         });
+        let schema = self.input.kinds.get(&wanted.kind);
+        let takes = schema.map(|schema| schema.arguments.claimed(&arguments)).unwrap_or_default();
         let decision = Decision {
             action: Action::Create,
             unfinished: false,
@@ -368,6 +377,8 @@ impl<'a> Planner<'a> {
             prior_generation: generation.saturating_sub(1),
             prior_arguments: Value::Null,
             create_before_destroy: false,
+            takes,
+            releases: BTreeSet::new(),
         };
         self.decisions.insert(address.clone(), decision);
     }
@@ -396,7 +407,11 @@ impl<'a> Planner<'a> {
             unread: Vec::new(),
             create_before_destroy: false,
         });
-        self.decisions.insert(address.clone(), Decision::removal(action, prior));
+        let mut decision = Decision::removal(action, prior);
+        if let (Some(schema), Some(seen)) = (self.input.kinds.get(&prior.kind), seen.present()) {
+            decision.releases = schema.arguments.claimed(&seen.arguments);
+        }
+        self.decisions.insert(address.clone(), decision);
     }
 
     /// A predecessor that an interrupted replacement left is deleted whatever else happens to the address.

@@ -34,6 +34,9 @@ pub(super) struct Decision {
     pub prior_generation: u64,
     pub prior_arguments: Value,
     pub create_before_destroy: bool,
+    /// What it takes, and what it lets go, of what belongs to one resource of the kind at a time.
+    pub takes: BTreeSet<String>,
+    pub releases: BTreeSet<String>,
 }
 
 impl Decision {
@@ -56,6 +59,8 @@ impl Decision {
             prior_generation: prior.generation,
             prior_arguments: prior.arguments.clone(),
             create_before_destroy: false,
+            takes: BTreeSet::new(),
+            releases: BTreeSet::new(),
         }
     }
 
@@ -122,6 +127,7 @@ pub(super) fn steps(
             needs.insert(Node::Remove(address.clone(), id.clone()), before);
         }
     }
+    hand_over(decisions, &mut needs);
     let order = topological(&needs).map_err(cycle)?;
     let numbers: BTreeMap<&Node, u32> = order.iter().zip(1..).collect();
     let step = |node: &Node| {
@@ -129,6 +135,44 @@ pub(super) fn steps(
         make_step(node, numbers[node], after, decisions, deposed)
     };
     Ok(order.iter().map(step).collect())
+}
+
+/// What goes from one resource to another goes in one call: who takes it comes before who lets go of it.
+///
+/// Where several pass things around in a ring, one of them has to let go first.
+fn hand_over(decisions: &BTreeMap<Address, Decision>, needs: &mut BTreeMap<Node, BTreeSet<Node>>) {
+    let mut takers: BTreeMap<(&str, &str), &Address> = BTreeMap::new();
+    for (address, decision) in decisions {
+        takers.extend(decision.takes.iter().map(|item| ((decision.resource.as_str(), item.as_str()), address)));
+    }
+    for (loser, decision) in decisions {
+        let losing = match (decision.removes(), &decision.id) {
+            (Some(_), Some(id)) => Node::Remove(loser.clone(), id.clone()),
+            _ => Node::Make(loser.clone()),
+        };
+        for item in &decision.releases {
+            let taker = takers.get(&(decision.resource.as_str(), item.as_str())).filter(|taker| **taker != loser);
+            let Some(taking) = taker.map(|taker| Node::Make((*taker).clone())) else { continue };
+            let both = needs.contains_key(&taking) && needs.contains_key(&losing);
+            if both && !comes_after(&taking, &losing, needs) {
+                needs.entry(losing.clone()).or_default().insert(taking);
+            }
+        }
+    }
+}
+
+/// Tells whether a node needs another one, directly or through others.
+fn comes_after(node: &Node, other: &Node, needs: &BTreeMap<Node, BTreeSet<Node>>) -> bool {
+    let (mut open, mut seen) = (vec![node], BTreeSet::new());
+    while let Some(node) = open.pop() {
+        if node == other {
+            return true;
+        }
+        if seen.insert(node) {
+            open.extend(needs.get(node).into_iter().flatten());
+        }
+    }
+    false
 }
 
 /// Turns references around: each address with those that refer to it.

@@ -41,7 +41,7 @@ pub struct Arguments {
     pub routes: Vec<Route>,
     /// The ids of the subnets that use this table.
     #[serde(default)]
-    #[schemars(extend("x-set" = true, "x-access" = true))]
+    #[schemars(extend("x-set" = true, "x-access" = true, "x-claims" = true))]
     pub subnets: Vec<String>,
     /// Tags.
     #[serde(default)]

@@ -94,3 +94,28 @@ async fn what_leaves_the_spec_goes_after_what_used_it() {
     assert_order(&calls, &["CreateBucket", "UpdateTrail", "DeleteBucket"]);
     assert!(!calls.iter().any(|call| call == "StopLogging"), "{calls:?}");
 }
+
+/// A subnet goes from one table to another in one call, whichever of them comes first by name.
+#[tokio::test]
+async fn a_subnet_changes_its_table_in_one_call() {
+    for (from, to) in [("a", "b"), ("b", "a")] {
+        let resources = |table: &str| {
+            let with = |name: &str| {
+                let subnets = if name == table { json!(["$(subnet.a.id)"]) } else { json!([]) };
+                json!({ "vpc": "$(vpc.main.id)", "subnets": subnets })
+            };
+            json!({
+                "vpc": { "main": { "cidr": "10.0.0.0/16" } },
+                "subnet": { "a": { "vpc": "$(vpc.main.id)", "zone": "us-east-1a", "cidr": "10.0.0.0/24" } },
+                "route_table": { "a": with("a"), "b": with("b") },
+            })
+        };
+        let calls = replaced(&resources(from), &resources(to)).await;
+        assert_eq!(calls, ["ReplaceRouteTableAssociation"], "from {from} to {to}");
+        // A table that goes altogether gives its subnet up first, too.
+        let mut without = resources(to);
+        without["route_table"].as_object_mut().unwrap().shift_remove(from);
+        let calls = replaced(&resources(from), &without).await;
+        assert_eq!(calls, ["ReplaceRouteTableAssociation", "DeleteRouteTable"], "from {from} to {to}");
+    }
+}
