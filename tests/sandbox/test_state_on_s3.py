@@ -1,7 +1,6 @@
 """Two applies of the real binary on one state on S3: that of the sandbox, and moto's, which is not ours."""
 
 import os
-import signal
 import subprocess
 
 import boto3
@@ -47,15 +46,11 @@ def test_one_goes_on_and_the_other_is_told_who_holds_the_state(tmp_path, url):
     first = opora(tmp_path, url, "apply", "--yes", "--quiet")
     while not s3.list_objects_v2(Bucket="acme-states", Prefix="research/log/")["KeyCount"]:
         assert first.poll() is None, ended(first)
-    os.kill(first.pid, signal.SIGSTOP)
+    # AWS's pace for CreateKey keeps the first one busy for a while.
     code, _, err = ended(opora(tmp_path, url, "apply", "--yes", "--quiet"))
-    os.kill(first.pid, signal.SIGCONT)
     assert code == 1 and err.startswith("error[STATE001]: another run holds the state\n"), err
     assert f"(process {first.pid}) holds it since " in err, err
-    # Calls that were in flight may have timed out meanwhile; the run then says so, and the next one finishes.
     code, out, err = ended(first)
-    assert code == 0 or "AWS014" in err, out[-2000:] + err
-    code, out, err = ended(opora(tmp_path, url, "apply", "--yes", "--quiet"))
     assert code == 0, out[-2000:] + err
     kms = boto3.client("kms", endpoint_url=url, region_name=REGION, aws_access_key_id=ACCOUNT, aws_secret_access_key="any")
     keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys(Limit=1000)["Keys"]]
