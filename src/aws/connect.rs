@@ -52,7 +52,9 @@ pub async fn connect(options: &Options) -> Aws {
         .region(Region::new(options.region.clone()))
         .http_client(seam.http.clone())
         .time_source(seam.time.clone())
-        .sleep_impl(seam.sleep.clone());
+        .sleep_impl(seam.sleep.clone())
+        // A request that waits for its turn sends nothing, and is no broken upload; answers are still watched.
+        .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build());
     if let Some(profile) = &options.profile {
         loader = loader.profile_name(profile);
     }
