@@ -83,7 +83,7 @@ fn ec2_ids(input: &Value, out: &mut Vec<String>) {
 }
 
 /// The records in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct CallLog {
     records: Vec<Record>,
 }

@@ -118,7 +118,7 @@ impl Conditions {
 }
 
 /// The fill of every token bucket in use.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Buckets(BTreeMap<String, (f64, f64)>);
 
 impl Buckets {

@@ -83,6 +83,12 @@ impl Sandbox {
         Ok(Sandbox { world: Arc::new(Mutex::new(world)), clock })
     }
 
+    /// Copies the world as it is now into memory; from here on each goes its own way, on a clock of its own.
+    pub fn fork(&self) -> Self {
+        let world = self.lock().fork();
+        Sandbox { world: Arc::new(Mutex::new(world)), clock: Clock::virtual_at(self.clock.seconds()) }
+    }
+
     /// Replaces the clock, for example by [`Clock::wall`] for a server.
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;

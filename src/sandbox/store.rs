@@ -55,7 +55,7 @@ pub(crate) struct Header {
     pub(crate) calls: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) header: Header,
     shelves: BTreeMap<Place, Shelf>,
@@ -74,6 +74,11 @@ impl Store {
             blobs: BTreeMap::new(),
             dir: None,
         }
+    }
+
+    /// Copies the store; the copy lives in memory.
+    pub(crate) fn fork(&self) -> Self {
+        Store { dir: None, ..self.clone() }
     }
 
     /// Opens a folder, made if absent; every later flush writes there.

@@ -34,10 +34,10 @@ pub(crate) struct World {
 }
 
 /// Earlier values of resources, newest last.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Past(BTreeMap<(Place, String), Vec<Change>>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Change {
     id: String,
     at: f64,
@@ -100,6 +100,21 @@ impl World {
             world.read_log(&dir)?;
         }
         Ok(world)
+    }
+
+    /// Copies the world; the copy lives in memory.
+    pub(crate) fn fork(&self) -> Self {
+        World {
+            store: self.store.fork(),
+            log: self.log.clone(),
+            conditions: self.conditions.clone(),
+            buckets: self.buckets.clone(),
+            past: self.past.clone(),
+            enforces: self.enforces,
+            moments: None,
+            failure: None,
+            dir: None,
+        }
     }
 
     /// Reads the log of a saved world.
