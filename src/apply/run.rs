@@ -1,6 +1,7 @@
 //! Runs all steps of a plan, each as soon as what it needs is done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -181,12 +182,21 @@ pub async fn run(
     Ok(run.report)
 }
 
+/// Returns the names, ids and ARNs among a resource's attributes.
+fn names(attributes: &Value) -> impl Iterator<Item = String> {
+    let texts = attributes.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str());
+    // A short text may stand in a message by chance.
+    texts.filter(|text| text.len() >= FRESH_NAME_MIN).map(str::to_owned)
+}
+
 struct Run<'a> {
     session: &'a Session<'a>,
     plan: &'a Plan,
     known: KnownResources,
     /// What was changed so short a time ago that AWS may not show it everywhere.
     fresh: BTreeSet<Address>,
+    /// The ids and names of what was deleted.
+    gone: Arc<BTreeSet<String>>,
     /// Steps that were not begun, each with how many of the steps that it needs are still to be done.
     waiting: BTreeMap<u32, (&'a Step, usize)>,
     /// Of those, the ones that need nothing more.
@@ -209,6 +219,7 @@ impl<'a> Run<'a> {
             plan,
             known,
             fresh: BTreeSet::new(),
+            gone: Arc::default(),
             waiting: plan.steps.iter().map(|step| (step.number, (step, step.after.len()))).collect(),
             ready: plan.steps.iter().filter(|step| step.after.is_empty()).map(|step| step.number).collect(),
             followers,
@@ -227,8 +238,8 @@ impl<'a> Run<'a> {
             for step in self.take_ready() {
                 self.session.emit(Event::Started { step: step.number, kind: step.kind, address: step.address.clone() });
                 let (session, known) = (self.session, self.known_for(step));
-                let context =
-                    Context { bound: self.plan.bound.get(&step.address), known, fresh: self.fresh_names(step) };
+                let (bound, fresh) = (self.plan.bound.get(&step.address), self.fresh_names(step));
+                let context = Context { bound, known, fresh, gone: Arc::clone(&self.gone) };
                 flying.push(Box::pin(async move { (step, run_step(session, step, &context).await) }));
             }
             let Some((step, outcome)) = flying.next().await else { return Ok(()) };
@@ -278,10 +289,8 @@ impl<'a> Run<'a> {
     /// Returns by what AWS calls those of a step's own resource and its references that were changed a moment ago.
     fn fresh_names(&self, step: &Step) -> Vec<String> {
         let fresh = step.references.iter().chain([&step.address]).filter(|address| self.fresh.contains(*address));
-        let attributes = fresh.filter_map(|address| self.known.0.get(address)?.attributes.as_object());
-        let names = attributes.flatten().filter_map(|(_, value)| value.as_str());
-        // A short text may stand in a message by chance.
-        let mut out: Vec<String> = names.filter(|name| name.len() >= FRESH_NAME_MIN).map(str::to_owned).collect();
+        let attributes = fresh.filter_map(|address| Some(&self.known.0.get(address)?.attributes));
+        let mut out: Vec<String> = attributes.flat_map(names).collect();
         out.extend(step.id.as_ref().filter(|_| self.fresh.contains(&step.address)).map(|id| id.0.clone()));
         out
     }
@@ -294,6 +303,11 @@ impl<'a> Run<'a> {
                     self.known.0.insert(step.address.clone(), Known { arguments, attributes });
                 }
                 self.fresh.insert(step.address.clone());
+                if step.kind == StepKind::Delete {
+                    let seen = self.plan.bound.get(&step.address).and_then(|bound| bound.seen.present());
+                    let gone = seen.into_iter().flat_map(|seen| names(&seen.attributes));
+                    Arc::make_mut(&mut self.gone).extend(gone.chain(step.id.as_ref().map(|id| id.0.clone())));
+                }
                 self.release(step.number);
                 self.report.done.push((step.number, step.address.clone(), step.kind));
                 self.session.emit(Event::Done {

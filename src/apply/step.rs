@@ -1,6 +1,7 @@
 //! Runs one step.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -31,6 +32,8 @@ pub(super) struct Context<'a> {
     pub known: KnownResources,
     /// The ids and ARNs of those that were changed so short a time ago that AWS may not show them everywhere.
     pub fresh: Vec<String>,
+    /// The ids and names of what this run has deleted so far.
+    pub gone: Arc<BTreeSet<String>>,
 }
 
 /// A failure of AWS, or of the log itself: without the log nothing may go on.
@@ -190,7 +193,7 @@ async fn update(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Do
         let message = format!("{} `{id}` is gone since the plan was made", step.resource);
         return Err(AwsError::own("opora:Read", ErrorClass::NotFound, "Gone", message).into());
     };
-    check_unchanged(kind, step, context.bound, &seen, arguments)?;
+    check_unchanged(kind, step, context, &seen, arguments)?;
     let paths: BTreeSet<String> = change.differing(&seen).into_iter().chain(step.paths.iter().cloned()).collect();
     let intent = intent(session, step, state::Action::Update, token.clone(), Value::Null);
     session.log.append(vec![intent]).await?;
@@ -205,24 +208,43 @@ async fn update(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Do
 /// Refuses to write over what somebody changed since the plan was made.
 ///
 /// Only the arguments that the spec sets count: an earlier step of this very run may have changed others. One that
-/// is already what is wanted is written over by nobody: an earlier step may have taken what this one lets go.
+/// is already what is wanted is written over by nobody: an earlier step may have taken what this one lets go. What
+/// this run deleted takes its traces with it: a subnet its association, a role its place in a policy.
 fn check_unchanged(
     kind: &'static dyn Kind,
     step: &Step,
-    bound: Option<&BoundTo>,
+    context: &Context<'_>,
     seen: &SeenResource,
     arguments: &Value,
 ) -> Result<(), AwsError> {
-    let Some(Seen::Present(planned)) = bound.map(|bound| &bound.seen) else { return Ok(()) };
+    let Some(Seen::Present(planned)) = context.bound.map(|bound| &bound.seen) else { return Ok(()) };
+    let left = |value: Option<&Value>| value.map(|value| without(value, &context.gone));
     let names = arguments.as_object().into_iter().flatten().map(|(name, _)| name);
     for name in names.filter(|name| !kind.schema().arguments.is_local(name)) {
-        let now = seen.arguments.get(name);
-        if planned.arguments.get(name) != now && now != arguments.get(name) {
+        let (before, now) = (planned.arguments.get(name), seen.arguments.get(name));
+        if before != now && now != arguments.get(name) && left(before) != left(now) {
             let message = format!("`{name}` of {} was changed after the plan was made", step.address);
             return Err(AwsError::own("opora:Check", ErrorClass::Other, "WorldChanged", message));
         }
     }
     Ok(())
+}
+
+/// Returns a value without what names something that is gone.
+fn without(value: &Value, gone: &BTreeSet<String>) -> Value {
+    let names_gone = |value: &Value| value.as_str().is_some_and(|text| gone.contains(text));
+    match value {
+        Value::Array(items) => {
+            let bare = |item: &Value| item.as_object().is_some_and(|members| members.values().any(names_gone));
+            let kept = items.iter().filter(|item| !names_gone(item) && !bare(item));
+            kept.map(|item| without(item, gone)).collect()
+        }
+        Value::Object(members) => {
+            let kept = members.iter().filter(|(_, member)| !names_gone(member));
+            Value::Object(kept.map(|(name, member)| (name.clone(), without(member, gone))).collect())
+        }
+        other => other.clone(),
+    }
 }
 
 async fn delete(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Done {
