@@ -12,9 +12,9 @@ use crate::diagnostic::Diagnostic;
 use crate::drift::{Drift, drift};
 use crate::graph::{Address, PhysicalId};
 use crate::kind::{KindSchemas, Resource, Scope, Seen};
-use crate::plan::{self, Input, Known, KnownResources, Plan, Prior, Selection, Wanted, resolve_all};
+use crate::plan::{self, Deposed, Input, Known, KnownResources, Plan, Prior, Selection, Wanted, resolve_all};
 use crate::spec::{Environment, Lifecycle};
-use crate::state::{State, StateError};
+use crate::state::{DeposedRecord, State, StateError};
 
 /// What was read for a plan.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,6 @@ pub fn wanted(environment: &Environment) -> BTreeMap<Address, Wanted> {
 pub fn prior(state: &State) -> BTreeMap<Address, Prior> {
     let mut out = BTreeMap::new();
     for (address, record) in &state.resources {
-        let deposed = state.deposed.get(address).into_iter().flatten();
         let prior = Prior {
             kind: record.kind.clone(),
             id: record.id.clone(),
@@ -60,11 +59,26 @@ pub fn prior(state: &State) -> BTreeMap<Address, Prior> {
             references: record.references.iter().cloned().collect(),
             lifecycle: lifecycle(&record.lifecycle),
             complete: record.complete,
-            deposed: deposed.map(|old| (old.id.clone(), old.generation)).collect(),
         };
         out.insert(address.clone(), prior);
     }
     out
+}
+
+/// Returns what interrupted replacements left, as the planner wants it.
+fn deposed(state: &State) -> BTreeMap<Address, Vec<Deposed>> {
+    let one = |old: &DeposedRecord| {
+        let was = old.was.as_deref();
+        Deposed {
+            kind: old.kind.clone(),
+            id: old.id.clone(),
+            generation: old.generation,
+            arguments: was.map(|was| was.arguments.clone()).unwrap_or_default(),
+            references: was.map(|was| was.references.iter().cloned().collect()).unwrap_or_default(),
+            lifecycle: was.map(|was| lifecycle(&was.lifecycle)).unwrap_or_default(),
+        }
+    };
+    state.deposed.iter().map(|(address, all)| (address.clone(), all.iter().map(one).collect())).collect()
 }
 
 fn lifecycle(value: &Value) -> Lifecycle {
@@ -109,6 +123,7 @@ pub fn make_plan(
         spec_digest: &environment.digest,
         wanted: &wanted(environment),
         prior: &prior(state),
+        deposed: &deposed(state),
         seen: &observed.seen,
         kinds: schemas,
         predict: &|kind, arguments, owner| {

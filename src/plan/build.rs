@@ -36,8 +36,18 @@ pub struct Prior {
     pub lifecycle: Lifecycle,
     /// Whether the run that made it finished it.
     pub complete: bool,
-    /// Predecessors that wait for their deletion, with their generations.
-    pub deposed: Vec<(PhysicalId, u64)>,
+}
+
+/// A predecessor that an interrupted replacement left: it waits for its deletion, whatever holds its address now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deposed {
+    pub kind: String,
+    pub id: PhysicalId,
+    pub generation: u64,
+    /// What was known of it while it held the address; empty where that is lost.
+    pub arguments: Value,
+    pub references: BTreeSet<Address>,
+    pub lifecycle: Lifecycle,
 }
 
 /// Which addresses a plan is about.
@@ -58,6 +68,7 @@ pub struct Input<'a> {
     pub spec_digest: &'a str,
     pub wanted: &'a BTreeMap<Address, Wanted>,
     pub prior: &'a BTreeMap<Address, Prior>,
+    pub deposed: &'a BTreeMap<Address, Vec<Deposed>>,
     /// What was read of each recorded resource.
     pub seen: &'a BTreeMap<Address, Seen>,
     pub kinds: &'a KindSchemas,
@@ -79,8 +90,10 @@ pub fn build(input: &Input<'_>) -> Result<Plan, Vec<Diagnostic>> {
     for address in planner.wanted_order()? {
         planner.decide_wanted(&address);
     }
+    for (address, deposed) in input.deposed {
+        planner.decide_deposed(address, deposed);
+    }
     for (address, prior) in input.prior {
-        planner.decide_deposed(address, prior);
         if input.destroy || !input.wanted.contains_key(address) {
             planner.decide_unwanted(address, prior);
         }
@@ -414,18 +427,17 @@ impl<'a> Planner<'a> {
         self.decisions.insert(address.clone(), decision);
     }
 
-    /// A predecessor that an interrupted replacement left is deleted whatever else happens to the address.
-    fn decide_deposed(&mut self, address: &Address, prior: &Prior) {
-        if prior.deposed.is_empty() || !self.is_selected(address) {
+    fn decide_deposed(&mut self, address: &Address, deposed: &[Deposed]) {
+        if !self.is_selected(address) {
             return;
         }
-        for (id, _) in &prior.deposed {
+        for old in deposed {
             self.changes.push(Change {
                 address: address.clone(),
-                kind: prior.kind.clone(),
+                kind: old.kind.clone(),
                 action: Action::Delete,
                 reasons: vec![Reason::Deposed],
-                id: Some(id.clone()),
+                id: Some(old.id.clone()),
                 fields: Vec::new(),
                 unread: Vec::new(),
                 create_before_destroy: false,
@@ -449,13 +461,8 @@ impl<'a> Planner<'a> {
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
-        let deposed: BTreeMap<Address, Prior> = self
-            .input
-            .prior
-            .iter()
-            .filter(|(address, prior)| !prior.deposed.is_empty() && self.is_selected(address))
-            .map(|(address, prior)| (address.clone(), prior.clone()))
-            .collect();
+        let deposed = self.input.deposed.iter().filter(|(address, _)| self.is_selected(address));
+        let deposed = deposed.flat_map(|(address, all)| all.iter().map(move |old| (address, old))).collect::<Vec<_>>();
         let steps = order::steps(&self.decisions, &deposed)?;
         let mut changes = self.changes;
         changes.sort_by(|a, b| (&a.address, a.action).cmp(&(&b.address, b.action)));

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use build::{Input, Prior, Selection, Wanted, build};
+pub use build::{Deposed, Input, Prior, Selection, Wanted, build};
 pub use diff::{FieldChange, Unread, compare};
 pub use file::{FORMAT_VERSION, PlanFile, PlanFileError};
 pub use resolve::{Known, KnownResources, resolve_all};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::build::Prior;
+use super::build::{Deposed, Prior};
 use super::{Action, Step, StepKind};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Address, Cycle, PhysicalId, topological};
@@ -91,7 +91,7 @@ enum Node {
 
 pub(super) fn steps(
     decisions: &BTreeMap<Address, Decision>,
-    deposed: &BTreeMap<Address, Prior>,
+    deposed: &[(&Address, &Deposed)],
 ) -> Result<Vec<Step>, Vec<Diagnostic>> {
     let mut needs: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
     for (address, decision) in decisions {
@@ -119,14 +119,7 @@ pub(super) fn steps(
         }
         needs.insert(node, before);
     }
-    let wanted_by = users(decisions, |decision| &decision.references);
-    for (address, prior) in deposed {
-        for (id, _) in &prior.deposed {
-            let made = wanted_by.get(address).into_iter().flatten().map(|user| Node::Make((*user).clone()));
-            let before = made.filter(|node| needs.contains_key(node)).collect();
-            needs.insert(Node::Remove(address.clone(), id.clone()), before);
-        }
-    }
+    remove_deposed(decisions, deposed, &held_by, &mut needs);
     hand_over(decisions, &mut needs);
     let order = topological(&needs).map_err(cycle)?;
     let numbers: BTreeMap<&Node, u32> = order.iter().zip(1..).collect();
@@ -135,6 +128,32 @@ pub(super) fn steps(
         make_step(node, numbers[node], after, decisions, deposed)
     };
     Ok(order.iter().map(step).collect())
+}
+
+/// What was replaced goes when its successor is there and all that used the address have turned to that, or are gone;
+/// what it refers to goes after it.
+fn remove_deposed(
+    decisions: &BTreeMap<Address, Decision>,
+    deposed: &[(&Address, &Deposed)],
+    held_by: &BTreeMap<&Address, Vec<&Address>>,
+    needs: &mut BTreeMap<Node, BTreeSet<Node>>,
+) {
+    let removal = |address: &Address| {
+        let decision = decisions.get(address).filter(|decision| decision.removes().is_some())?;
+        Some(Node::Remove(address.clone(), decision.id.clone()?))
+    };
+    let wanted_by = users(decisions, |decision| &decision.references);
+    for (address, old) in deposed {
+        let node = Node::Remove((*address).clone(), old.id.clone());
+        let users = [wanted_by.get(address), held_by.get(address)].into_iter().flatten().flatten();
+        let made = users.clone().chain([address]).map(|user| Node::Make((*user).clone()));
+        let gone = users.filter_map(|user| removal(user));
+        let before = made.filter(|node| needs.contains_key(node)).chain(gone).collect();
+        needs.insert(node.clone(), before);
+        for used in old.references.iter().filter_map(removal) {
+            needs.entry(used).or_default().insert(node.clone());
+        }
+    }
 }
 
 /// What goes from one resource to another goes in one call: who takes it comes before who lets go of it.
@@ -217,7 +236,7 @@ fn make_step(
     number: u32,
     after: BTreeSet<u32>,
     decisions: &BTreeMap<Address, Decision>,
-    deposed: &BTreeMap<Address, Prior>,
+    deposed: &[(&Address, &Deposed)],
 ) -> Step {
     match node {
         Node::Make(address) => {
@@ -242,28 +261,32 @@ fn make_step(
         }
         Node::Remove(address, id) => {
             let decision = decisions.get(address).filter(|decision| decision.id.as_ref() == Some(id));
-            let prior = deposed.get(address);
-            let generation = match (decision, prior) {
-                (Some(decision), _) => decision.prior_generation,
-                (None, Some(prior)) => {
-                    prior.deposed.iter().find(|(known, _)| known == id).map_or(0, |(_, generation)| *generation)
+            let (kind, resource, generation, arguments, lifecycle) = match decision {
+                Some(old) => (
+                    old.removes().expect("internal error: only removers have a remove node"),
+                    &old.resource,
+                    old.prior_generation,
+                    &old.prior_arguments,
+                    &old.prior_lifecycle,
+                ),
+                None => {
+                    let old = deposed.iter().find(|(place, old)| (*place, &old.id) == (address, id));
+                    let (_, old) = old.expect("internal error: what no decision removes is deposed");
+                    (StepKind::Delete, &old.kind, old.generation, &old.arguments, &old.lifecycle)
                 }
-                (None, None) => 0,
             };
-            let resource =
-                decision.map(|d| d.resource.clone()).or_else(|| prior.map(|p| p.kind.clone())).unwrap_or_default();
             Step {
                 number,
-                kind: decision.and_then(Decision::removes).unwrap_or(StepKind::Delete),
+                kind,
                 address: address.clone(),
-                resource,
+                resource: resource.clone(),
                 id: Some(id.clone()),
                 generation,
-                arguments: decision.map(|d| d.prior_arguments.clone()).unwrap_or_default(),
+                arguments: arguments.clone(),
                 deferred: Vec::new(),
                 paths: BTreeSet::new(),
                 references: BTreeSet::new(),
-                lifecycle: decision.map(|d| d.prior_lifecycle.clone()).unwrap_or_default(),
+                lifecycle: lifecycle.clone(),
                 after,
                 deposes: false,
                 unfinished: false,

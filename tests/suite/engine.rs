@@ -3,6 +3,7 @@
 use opora::engine;
 use opora::plan::{Action, Reason};
 use opora::sandbox::{Conditions, Fault, FaultKind};
+use opora::state::{Entry, RunId};
 
 use crate::support::World;
 
@@ -106,5 +107,73 @@ async fn what_ended_in_a_state_that_it_does_not_leave_is_replaced() {
     world.apply_all(&environment).await;
     let record = &world.state().await.resources[&"nat_gateway.main".parse().unwrap()];
     assert_eq!((record.generation, &record.attributes["state"]), (2, &serde_json::json!("available")));
+    assert!(world.plan(&environment, false).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_an_interrupted_replacement_left_goes_though_nothing_holds_its_address() {
+    let world = World::new(1);
+    let groups = r#"
+opora: 1
+environment: research
+account: "123456789012"
+region: us-east-1
+resources:
+  vpc:
+    main: { cidr: 10.40.0.0/16 }
+  security_group:
+    nodes: { vpc: $(vpc.main.id), description: Nodes }
+"#;
+    let environment = world.load(groups);
+    world.apply_all(&environment).await;
+    let state = world.state().await;
+    let address = "security_group.nodes".parse().unwrap();
+    let old = &state.resources[&address];
+    // The run was killed before the call that makes the successor.
+    let (id, kind, generation) = (old.id.clone(), old.kind.clone(), old.generation);
+    let ttl = jiff::SignedDuration::from_secs(60);
+    let writer = world.log.acquire(RunId(uuid::Uuid::new_v4()), "test", ttl).await.unwrap();
+    let deposed = Entry::Deposed { address: "security_group.nodes".parse().unwrap(), id, kind, generation };
+    writer.append(vec![deposed]).await.unwrap();
+    writer.release().await.unwrap();
+
+    let steps = |plan: &opora::plan::Plan| -> Vec<String> {
+        plan.steps.iter().map(|step| format!("{:?} {}", step.kind, step.address)).collect()
+    };
+    let plan = world.plan(&environment, false).await.unwrap();
+    assert_eq!(steps(&plan), ["Create security_group.nodes", "Delete security_group.nodes"]);
+    // Also where all goes, and before what it lies in.
+    let plan = world.plan(&environment, true).await.unwrap();
+    assert_eq!(steps(&plan), ["Delete security_group.nodes", "Delete vpc.main"]);
+    let report = world.apply(&environment, true).await;
+    assert!(report.is_complete(), "{:#?}", report.failed);
+    let state = world.state().await;
+    assert!(state.resources.is_empty() && state.deposed.is_empty());
+}
+
+/// The subnet takes its association with it, which the plan has seen.
+#[tokio::test]
+async fn what_a_deletion_of_the_same_run_takes_along_is_no_change_behind_the_plan() {
+    let world = World::new(1);
+    let spec = |cidr: &str| {
+        format!(
+            r#"
+opora: 1
+environment: research
+account: "123456789012"
+region: us-east-1
+resources:
+  vpc:
+    main: {{ cidr: 10.40.0.0/16 }}
+  subnet:
+    a: {{ vpc: $(vpc.main.id), zone: us-east-1a, cidr: {cidr} }}
+  route_table:
+    main: {{ vpc: $(vpc.main.id), subnets: [$(subnet.a.id)] }}
+"#
+        )
+    };
+    world.apply_all(&world.load(&spec("10.40.0.0/24"))).await;
+    let environment = world.load(&spec("10.40.1.0/24"));
+    world.apply_all(&environment).await;
     assert!(world.plan(&environment, false).await.unwrap().is_empty());
 }
