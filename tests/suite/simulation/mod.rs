@@ -9,7 +9,7 @@ mod mortal;
 mod schedules;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use opora::apply::{Report, Session, Stop, check_state, recover};
@@ -54,8 +54,20 @@ impl Draw {
 struct Life {
     sandbox: Sandbox,
     store: Arc<dyn Store>,
-    schemas: KindSchemas,
 }
+
+/// The schemas of all kinds, made once for all lives.
+static SCHEMAS: LazyLock<KindSchemas> = LazyLock::new(kinds::schemas);
+
+/// The module of the landing zone, without the protection of what it makes: a life ends.
+static UNPROTECTED: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
+    let path = "templates/landing-zone/module.yaml";
+    let text = spec::embedded(path).expect("it comes with opora");
+    assert!(text.contains(PROTECTION), "{path} protects what it makes");
+    vec![(path, text.replace(PROTECTION, "allow_data_loss: true"))]
+});
+
+const PROTECTION: &str = "prevent_destroy: true";
 
 /// How a process ended.
 #[derive(Debug)]
@@ -68,14 +80,25 @@ enum End {
 
 impl Life {
     fn new(seed: u64) -> Self {
-        Self { sandbox: Sandbox::in_memory(seed), store: memory(), schemas: kinds::schemas() }
+        Self { sandbox: Sandbox::in_memory(seed), store: memory() }
+    }
+
+    /// Copies account and state as they are; from here on each goes its own way.
+    async fn fork(&self) -> Self {
+        let other = Self { sandbox: self.sandbox.fork(), store: memory() };
+        let copy = self.log(&Fate::long_life()).copy().await.expect("the state can be read");
+        other.log(&Fate::long_life()).restore(&copy, false).await.expect("the state can be written");
+        other
     }
 
     #[track_caller]
     fn load(&self, yaml: &str) -> Environment {
         let path = std::path::Path::new("opora.yaml");
-        let files = MemoryFiles::default().with(path, yaml.as_bytes());
-        let loaded = spec::load(path, &files, &self.schemas, &NoPredict, &BTreeMap::new());
+        let mut files = MemoryFiles::default().with(path, yaml.as_bytes());
+        for (path, text) in UNPROTECTED.iter() {
+            files = files.with(path, text.as_bytes());
+        }
+        let loaded = spec::load(path, &files, &SCHEMAS, &NoPredict, &BTreeMap::new());
         loaded.environment.unwrap_or_else(|| panic!("the spec has errors: {:#?}\n{yaml}", loaded.diagnostics))
     }
 
@@ -142,7 +165,7 @@ impl Life {
         destroy: bool,
     ) -> Result<Plan, Vec<Diagnostic>> {
         let observed = engine::observe_state(aws, Some(environment), state).await;
-        engine::make_plan(environment, &self.schemas, state, &observed, &Selection::default(), destroy)
+        engine::make_plan(environment, &SCHEMAS, state, &observed, &Selection::default(), destroy)
     }
 
     /// A plain run, which has to succeed and to leave nothing to do.
