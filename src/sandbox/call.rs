@@ -141,6 +141,25 @@ impl Call<'_> {
         true
     }
 
+    /// Amends resources of a collection in every account and region, as AWS does by itself: the call is not about them.
+    pub(crate) fn amend(&mut self, service: &str, collection: &str, mut amend: impl FnMut(&mut Value)) {
+        let places = self.world.store.shelves().map(|(place, _)| place);
+        let places: Vec<Place> = places.filter(|place| place.service == service).cloned().collect();
+        for place in places {
+            for (id, mut value) in self.list_at(&place, collection) {
+                let before = value.clone();
+                amend(&mut value);
+                if value != before {
+                    self.remember(&place, collection, &id);
+                    let shelf = self.world.store.shelf_mut(&place);
+                    if let Some(entry) = shelf.collections.get_mut(collection).and_then(|all| all.get_mut(&id)) {
+                        entry.value = value;
+                    }
+                }
+            }
+        }
+    }
+
     /// Removes a resource; false if there was none.
     pub(crate) fn remove(&mut self, collection: &str, id: &str) -> bool {
         self.remove_at(&self.place(), collection, id)

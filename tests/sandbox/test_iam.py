@@ -484,3 +484,43 @@ def test_assume_role_asks_the_trust_policy(client, iam, role, account, refused):
         assume(ExternalId="acme", DurationSeconds=7201, **mfa)
     with refused("AccessDenied"):
         client("sts", account="999900001111").assume_role(RoleArn=role["Arn"], RoleSessionName="me", ExternalId="acme")
+
+
+def test_of_a_deleted_principal_policies_keep_the_unique_id(client, iam, account, refused):
+    made = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=TRUST)["Role"]
+    arn, unique_id = made["Arn"], made["RoleId"]
+    root = f"arn:aws:iam::{account}:root"
+    document = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": {"AWS": [root, arn]}, "Action": "kms:Decrypt", "Resource": "*"}]}
+    kms, s3, secrets = client("kms"), client("s3"), client("secretsmanager")
+    key = kms.create_key(Policy=json.dumps(document))["KeyMetadata"]["KeyId"]
+    s3.create_bucket(Bucket="acme-departed")
+    resource = "arn:aws:s3:::acme-departed/*"
+    statement = {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "s3:GetObject", "Resource": resource}
+    s3.put_bucket_policy(Bucket="acme-departed", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    secrets.create_secret(Name="token", SecretString="canary")
+    statement = {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    secrets.put_resource_policy(
+        SecretId="token", ResourcePolicy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    iam.create_role(RoleName="follower", AssumeRolePolicyDocument=json.dumps(trust(AWS=arn)))
+
+    def principals():
+        policies = [
+            json.loads(kms.get_key_policy(KeyId=key)["Policy"]),
+            json.loads(s3.get_bucket_policy(Bucket="acme-departed")["Policy"]),
+            json.loads(secrets.get_resource_policy(SecretId="token")["ResourcePolicy"]),
+            iam.get_role(RoleName="follower")["Role"]["AssumeRolePolicyDocument"],
+        ]
+        return [policy["Statement"][-1]["Principal"]["AWS"] for policy in policies]
+
+    assert principals() == [[root, arn], arn, arn, arn]
+    iam.delete_role(RoleName="reader")
+    assert principals() == [[root, unique_id], unique_id, unique_id, unique_id]
+    # One of the same name is another one, and nothing takes it in.
+    assert iam.create_role(RoleName="reader", AssumeRolePolicyDocument=TRUST)["Role"]["RoleId"] != unique_id
+    assert principals() == [[root, unique_id], unique_id, unique_id, unique_id]
+    with refused("MalformedPolicyDocumentException"):
+        kms.put_key_policy(KeyId=key, PolicyName="default", Policy=kms.get_key_policy(KeyId=key)["Policy"])
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(document))
+    assert principals()[0] == [root, arn]

@@ -177,3 +177,34 @@ resources:
     world.apply_all(&environment).await;
     assert!(world.plan(&environment, false).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn a_policy_names_a_role_again_that_was_deleted_and_made_anew() {
+    let world = World::new(1);
+    let environment = world.load(
+        r#"
+opora: 1
+environment: research
+account: "123456789012"
+region: us-east-1
+resources:
+  iam_role:
+    reader: { name: reader, trust: { service: ec2.amazonaws.com } }
+  kms_key:
+    data:
+      description: Data
+      policy: $(policy("kms/data-key", users=[iam_role.reader.arn]))
+"#,
+    );
+    world.apply_all(&environment).await;
+    world.aws.iam().delete_role().role_name("reader").send().await.unwrap();
+    let key = world.state().await.resources[&"kms_key.data".parse().unwrap()].id.clone();
+    let policy = || async {
+        let read = world.aws.kms().get_key_policy().key_id(key.as_str()).send().await.unwrap();
+        read.policy.unwrap_or_default()
+    };
+    assert!(policy().await.contains("AROA"), "AWS shows the id of what is gone");
+    world.apply_all(&environment).await;
+    assert!(policy().await.contains(":role/reader") && !policy().await.contains("AROA"));
+    assert!(world.plan(&environment, false).await.unwrap().is_empty());
+}

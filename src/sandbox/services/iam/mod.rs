@@ -4,6 +4,7 @@
 //! come back percent-encoded. Groups, federation providers and MFA devices are deliberately absent.
 
 mod account;
+mod departed;
 mod details;
 mod document;
 mod identity;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::departed;
 use super::{
     PAGE, PROFILES, ROLES, below, boundary, conflict, document, encoded, limit, new_tags, role, unique_id, without,
 };
@@ -180,5 +181,6 @@ fn delete_role(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(conflict("Cannot delete entity, must delete policies first."));
     }
     call.remove(ROLES, &name);
+    departed::leave(call, text(&found, "Arn"), text(&found, "RoleId"));
     Ok(json!({}))
 }

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::{KEYS, PAGE, USERS, below, boundary, conflict, limit, new_tags, no_such, unique_id, without};
+use super::{KEYS, PAGE, USERS, below, boundary, conflict, departed, limit, new_tags, no_such, unique_id, without};
 use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::ids::BASE32;
@@ -138,6 +138,7 @@ fn delete_user(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(conflict("Cannot delete entity, must delete access keys first."));
     }
     call.remove(USERS, &name);
+    departed::leave(call, text(&found, "Arn"), text(&found, "UserId"));
     Ok(json!({}))
 }
 
