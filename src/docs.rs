@@ -61,5 +61,11 @@ pub fn kind_page(kind: &KindSchema) -> String {
         Identity::Singleton => "being the only one of its account and region",
     };
     out.push_str(&format!("\nAn interrupted create is found again by {identity}.\n"));
+    if kind.holds_data {
+        out.push_str(
+            "\nIt holds data: a plan deletes or replaces one only where the loss is allowed, or where it is found ",
+        );
+        out.push_str("empty. See [what is protected](../guards.md).\n");
+    }
     out
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::apply::{self, Session, Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
@@ -11,8 +12,8 @@ use crate::aws::{Aws, AwsError, kinds};
 use crate::diagnostic::Diagnostic;
 use crate::drift::{Drift, drift};
 use crate::graph::{Address, PhysicalId};
-use crate::kind::{KindSchemas, Resource, Scope, Seen};
-use crate::plan::{self, Deposed, Input, Known, KnownResources, Plan, Prior, Selection, Wanted, resolve_all};
+use crate::kind::{Holding, KindSchemas, Resource, Scope, Seen};
+use crate::plan::{self, Deposed, Holdings, Input, Known, KnownResources, Plan, Prior, Selection, Wanted, resolve_all};
 use crate::spec::{Environment, Lifecycle};
 use crate::state::{DeposedRecord, State, StateError};
 
@@ -20,6 +21,8 @@ use crate::state::{DeposedRecord, State, StateError};
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     pub seen: BTreeMap<Address, Seen>,
+    /// What was found in those that a plan would destroy with what they hold; filled by [`look_inside`].
+    pub holds: Holdings,
 }
 
 /// Everything that drift finds.
@@ -81,8 +84,12 @@ fn deposed(state: &State) -> BTreeMap<Address, Vec<Deposed>> {
     state.deposed.iter().map(|(address, all)| (address.clone(), all.iter().map(one).collect())).collect()
 }
 
+/// Returns a recorded lifecycle. One that can't be read protects: nothing may be destroyed for a misunderstanding.
 fn lifecycle(value: &Value) -> Lifecycle {
-    serde_json::from_value(value.clone()).unwrap_or_default()
+    if value.is_null() {
+        return Lifecycle::default();
+    }
+    serde_json::from_value(value.clone()).unwrap_or(Lifecycle { prevent_destroy: true, ..Lifecycle::default() })
 }
 
 /// Reads every recorded resource, in bulk, with the arguments that the spec or the record sets.
@@ -101,7 +108,7 @@ pub async fn observe_state(aws: &Aws, environment: Option<&Environment>, state: 
     if !ids.is_empty() {
         seen.extend(observe_new(aws, &kinds::get, &ids, &fields).await);
     }
-    Observed { seen }
+    Observed { seen, holds: Holdings::new() }
 }
 
 /// Makes a plan from what was read.
@@ -116,15 +123,49 @@ pub fn make_plan(
     selection: &Selection,
     destroy: bool,
 ) -> Result<Plan, Vec<Diagnostic>> {
+    with_input(environment, schemas, state, observed, selection, destroy, plan::build)
+}
+
+/// Looks into what a plan would destroy with what it holds, where nobody allowed that; most plans destroy nothing.
+pub async fn look_inside(
+    aws: &Aws,
+    environment: &Environment,
+    schemas: &KindSchemas,
+    state: &State,
+    observed: &mut Observed,
+    selection: &Selection,
+    destroy: bool,
+) {
+    let at_risk = with_input(environment, schemas, state, observed, selection, destroy, plan::at_risk);
+    let looks = at_risk.into_iter().map(|(address, kind, id)| async move {
+        let found = match kinds::get(&kind) {
+            Some(kind) => kind.holds(aws, &id).await,
+            None => Holding::Unknown(format!("this opora does not know the kind `{kind}`")),
+        };
+        ((address, id), found)
+    });
+    observed.holds.extend(futures::future::join_all(looks).await);
+}
+
+fn with_input<T>(
+    environment: &Environment,
+    schemas: &KindSchemas,
+    state: &State,
+    observed: &Observed,
+    selection: &Selection,
+    destroy: bool,
+    make: impl FnOnce(&Input<'_>) -> T,
+) -> T {
     let scope = &environment.scope;
     let outputs = serde_json::to_value(&environment.outputs).unwrap_or_default();
-    plan::build(&Input {
+    make(&Input {
         scope,
         spec_digest: &environment.digest,
         wanted: &wanted(environment),
         prior: &prior(state),
         deposed: &deposed(state),
         seen: &observed.seen,
+        holds: &observed.holds,
         kinds: schemas,
         predict: &|kind, arguments, owner| {
             kinds::get(kind).map(|kind| kind.predict(arguments, owner, scope)).unwrap_or_default()
@@ -134,6 +175,86 @@ pub fn make_plan(
         outputs: &outputs,
         generations: &state.generations,
     })
+}
+
+/// Refuses a state that was written for another account or region than the spec names.
+///
+/// Its resources would all be looked for where they are not, and be taken for gone. An ARN tells where a resource is;
+/// one of another region among others is let pass, as a trail's home may be elsewhere.
+pub fn refuse_other_place(state: &State, scope: &Scope) -> Result<(), Diagnostic> {
+    let mut first = None;
+    for (address, record) in &state.resources {
+        let arn = record.attributes.get("arn").and_then(Value::as_str).unwrap_or_default();
+        let mut parts = arn.split(':').skip(3);
+        let (region, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let elsewhere = !account.is_empty() && account != scope.account;
+        if region == scope.region && !elsewhere {
+            return Ok(());
+        }
+        if elsewhere || !region.is_empty() {
+            first.get_or_insert((address, arn));
+        }
+    }
+    let Some((address, arn)) = first else { return Ok(()) };
+    Err(Diagnostic::error("CONN005", "the state is of another account or region than the spec's")
+        .detail(format!(
+            "the spec is for `{}` in `{}`, the state has {address} as `{arn}`",
+            scope.account, scope.region
+        ))
+        .help("correct `account:` and `region:`, or name another `state:` for this environment"))
+}
+
+/// What protects one resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Guarded {
+    pub address: Address,
+    pub kind: String,
+    /// AWS's id, where the state has it.
+    pub id: Option<PhysicalId>,
+    pub in_spec: bool,
+    /// Whether `prevent_destroy` stands in the spec, and whether it is recorded. Either protects.
+    pub prevent_destroy: Protection,
+    pub holds_data: bool,
+    /// Whether its data may be lost: what the spec says, or what is recorded where its block is gone.
+    pub allow_data_loss: bool,
+    /// Days from its deletion until it is gone for good.
+    pub waiting_days: Option<u64>,
+}
+
+/// Where `prevent_destroy` stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Protection {
+    pub spec: bool,
+    pub state: bool,
+}
+
+/// Lists what is protected and why, of the spec and of the state.
+pub fn guards(environment: &Environment, schemas: &KindSchemas, state: &State) -> Vec<Guarded> {
+    let (wanted, prior) = (wanted(environment), prior(state));
+    let addresses: BTreeSet<&Address> = wanted.keys().chain(prior.keys()).collect();
+    let one = |address: &Address| {
+        let (wanted, prior) = (wanted.get(address), prior.get(address));
+        let kind = wanted.map(|wanted| &wanted.kind).or(prior.map(|prior| &prior.kind))?;
+        let schema = schemas.get(kind);
+        let lifecycle = |lifecycle: Option<&Lifecycle>| lifecycle.cloned().unwrap_or_default();
+        let (spec, recorded) =
+            (lifecycle(wanted.map(|wanted| &wanted.lifecycle)), lifecycle(prior.map(|prior| &prior.lifecycle)));
+        // A deletion goes by what was last applied.
+        let arguments = prior.map(|prior| &prior.arguments).or(wanted.map(|wanted| &wanted.arguments));
+        let guarded = Guarded {
+            address: address.clone(),
+            kind: kind.clone(),
+            id: prior.map(|prior| prior.id.clone()),
+            in_spec: wanted.is_some(),
+            prevent_destroy: Protection { spec: spec.prevent_destroy, state: recorded.prevent_destroy },
+            holds_data: schema.is_some_and(|schema| schema.holds_data),
+            allow_data_loss: wanted.map_or(recorded.allow_data_loss, |_| spec.allow_data_loss),
+            waiting_days: schema.zip(arguments).and_then(|(schema, set)| schema.arguments.waiting_days(set)),
+        };
+        let Protection { spec, state } = guarded.prevent_destroy;
+        (spec || state || guarded.holds_data || guarded.waiting_days.is_some()).then_some(guarded)
+    };
+    addresses.into_iter().filter_map(one).collect()
 }
 
 /// Returns what the state knows of all resources, for the steps that refer to them.

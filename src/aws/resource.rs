@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::tags::{Owner, Tags};
 use super::{Aws, AwsError, ErrorClass};
 use crate::graph::{Address, PhysicalId};
-use crate::kind::{Actions, Identity, KindSchema, SchemaNode, Scope, Seen, SeenResource, normalise};
+use crate::kind::{Actions, Holding, Identity, KindSchema, SchemaNode, Scope, Seen, SeenResource, normalise};
 use crate::value::{self, unreadable};
 
 /// Which top-level arguments a read has to fill; the others may be left out to save calls.
@@ -219,7 +219,9 @@ pub trait ResourceKind: Send + Sync + 'static {
     const SERVICE: &'static str;
     const IDENTITY: Identity;
     const ACTIONS: Actions;
-    /// Whether deleting one destroys what can't be made again from the spec.
+    /// Whether deleting one destroys what can't be made again from the spec, or turns away who uses it.
+    ///
+    /// A plan then deletes or replaces one only where the loss is allowed at its address, or `holds` finds it empty.
     const HOLDS_DATA: bool = false;
 
     /// What the user sets. Doc comments become the reference page; the type's own is the page's text.
@@ -274,6 +276,11 @@ pub trait ResourceKind: Send + Sync + 'static {
     where
         Self: Sized;
 
+    /// Looks into one for what would be destroyed with it; asked only of kinds that hold data.
+    fn holds(_aws: &Aws, _id: &PhysicalId) -> impl Future<Output = Result<Holding, AwsError>> + Send {
+        async { Ok(Holding::Always("what the spec can't make again".to_owned())) }
+    }
+
     /// Deletes one and waits until it is gone; an absent one is a success.
     fn delete(cx: Deletion<'_>) -> impl Future<Output = Result<(), AwsError>> + Send;
 }
@@ -310,6 +317,8 @@ pub trait Kind: Send + Sync {
     async fn ready(&self, aws: &Aws, id: &PhysicalId) -> Result<(), AwsError>;
     /// Reads the resource, and updates it from what was read.
     async fn update(&self, cx: ErasedUpdate<'_>) -> Result<(), AwsError>;
+    /// Looks into one for what would be destroyed with it. "Could not look" is [`Holding::Unknown`].
+    async fn holds(&self, aws: &Aws, id: &PhysicalId) -> Holding;
     async fn delete(&self, cx: Deletion<'_>) -> Result<(), AwsError>;
 }
 
@@ -437,6 +446,17 @@ impl<K: ResourceKind> Kind for Erased<K> {
             secrets: cx.secrets,
         };
         K::update(typed).await
+    }
+
+    async fn holds(&self, aws: &Aws, id: &PhysicalId) -> Holding {
+        if !K::HOLDS_DATA {
+            return Holding::Nothing;
+        }
+        match K::holds(aws, id).await {
+            Ok(found) => found,
+            Err(error) if error.is_not_found() => Holding::Nothing,
+            Err(error) => Holding::Unknown(error.reason()),
+        }
     }
 
     async fn delete(&self, cx: Deletion<'_>) -> Result<(), AwsError> {

@@ -23,7 +23,7 @@ use crate::state::{Entry, Outcome, State, StateLog, Writer};
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
     /// A plan that `opora plan --out` saved; without it a new one is made.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", conflicts_with_all = ["target", "exclude", "allow_data_loss"])]
     pub plan: Option<PathBuf>,
     /// Does not ask; a saved plan is applied without asking.
     #[arg(long, short = 'y')]

@@ -268,7 +268,7 @@ async fn audit(args: &AuditArgs, context: &Context, spec: &Spec) -> Result<Exit,
 /// Returns what the account has when a saved plan is applied.
 fn planned(file: &PlanFile) -> Vec<Resource> {
     let seen = file.plan.bound.iter().map(|(address, bound)| (address.clone(), bound.seen.clone())).collect();
-    engine::planned_resources(&file.plan, &engine::Observed { seen })
+    engine::planned_resources(&file.plan, &engine::Observed { seen, ..engine::Observed::default() })
 }
 
 /// Reads the whole account and asks the checks about it.

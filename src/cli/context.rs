@@ -18,6 +18,7 @@ use crate::aws::connect::{self, Caller};
 use crate::aws::resource::SecretValues;
 use crate::aws::{Aws, Pacing, Seam, kinds};
 use crate::diagnostic::{Diagnostic, SourceMap};
+use crate::engine;
 use crate::kind::{KindSchemas, Scope};
 use crate::sandbox::Sandbox;
 use crate::spec::{self, DiskFiles, Environment, Files, Locator, NoPredict};
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub stop: Stop,
     /// The writer that holds the lease, which a second Ctrl-C gives back.
     leased: Arc<Mutex<Option<Writer>>>,
+    /// The account and region that the spec names; a state of others is refused.
+    place: Arc<Mutex<Option<Scope>>>,
     /// Variables that stand in for ones of the environment.
     pub variables: BTreeMap<String, String>,
 }
@@ -75,8 +78,8 @@ pub(crate) struct Connected {
 
 impl Context {
     pub(crate) fn new(global: Global, out: Output) -> Self {
-        let (stop, leased) = (Stop::default(), Arc::default());
-        Self { global, out, schemas: kinds::schemas(), stop, leased, variables: BTreeMap::new() }
+        let (stop, leased, place) = (Stop::default(), Arc::default(), Arc::default());
+        Self { global, out, schemas: kinds::schemas(), stop, leased, place, variables: BTreeMap::new() }
     }
 
     /// Loads the spec; shows warnings, and refuses on errors.
@@ -162,6 +165,7 @@ impl Context {
                 .help("use the profile of that account (`--profile NAME`), or correct `account:` in the spec")
                 .into());
         }
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(scope.clone());
         Ok(Connected { aws, caller })
     }
 
@@ -222,9 +226,14 @@ impl Context {
         Ok(writer)
     }
 
-    /// Loads the state.
+    /// Loads the state; once connected, refuses one of another account or region.
     pub(crate) async fn load_state(&self, log: &StateLog) -> Result<State, Refused> {
-        Ok(log.load().await?)
+        let state = log.load().await?;
+        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(scope) = place {
+            engine::refuse_other_place(&state, &scope)?;
+        }
+        Ok(state)
     }
 
     /// Gives secret values from the environment and from files beside the spec.

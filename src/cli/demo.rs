@@ -21,9 +21,17 @@ use crate::state::State;
 static EXAMPLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/examples");
 
 /// What the demo changes in its spec so that everything may go.
-const LIFTS: [(&str, &str); 3] = [
-    ("lifecycle: { prevent_destroy: true }", "lifecycle: { prevent_destroy: false }"),
+const LIFTS: [(&str, &str); 5] = [
+    ("lifecycle: { prevent_destroy: true }", "lifecycle: { prevent_destroy: false, allow_data_loss: true }"),
     ("name: acme-research-datasets\n", "name: acme-research-datasets\n      lifecycle: { allow_data_loss: true }\n"),
+    (
+        "description: Token of the model registry\n",
+        "description: Token of the model registry\n      lifecycle: { allow_data_loss: true }\n",
+    ),
+    (
+        "config: $(sagemaker_endpoint_config.assistant.name)\n",
+        "config: $(sagemaker_endpoint_config.assistant.name)\n      lifecycle: { allow_data_loss: true }\n",
+    ),
     ("kms_key: $(kms_key.data.arn) }\n", "kms_key: $(kms_key.data.arn), lifecycle: { allow_data_loss: true } }\n"),
 ];
 

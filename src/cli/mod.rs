@@ -13,6 +13,7 @@ mod drift;
 mod exit;
 mod explain;
 mod graph;
+mod guards;
 mod import;
 mod init;
 mod job;
@@ -131,6 +132,8 @@ enum Command {
     Schema(schema::Schema),
     /// Draws what refers to what.
     Graph(graph::Graph),
+    /// Lists what is protected against its deletion, and why.
+    Guards(guards::Guards),
     /// Explains an error code.
     Explain(explain::Explain),
     /// The simulated AWS: serve, reset, save, load, status.
@@ -184,6 +187,7 @@ async fn run(command: Command, context: &Context) -> Exit {
         Command::Job(args) => job::run(&args, context).await,
         Command::Schema(args) => schema::run(&args, context),
         Command::Graph(args) => graph::run(&args, context),
+        Command::Guards(args) => guards::run(&args, context).await,
         Command::Explain(args) => explain::run(&args, context),
         Command::Sandbox(args) => sandbox::run(&args, context).await,
         Command::Demo(args) => demo::run(&args, context).await,

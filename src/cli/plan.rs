@@ -24,11 +24,18 @@ pub(crate) struct Select {
     /// Not this address, nor what needs it; may be given several times.
     #[arg(long, value_name = "ADDRESS")]
     pub exclude: Vec<Address>,
+    /// What is in this one may be lost with it; may be given several times.
+    #[arg(long, value_name = "ADDRESS")]
+    pub allow_data_loss: Vec<Address>,
 }
 
 impl Select {
     pub(crate) fn selection(&self) -> Selection {
-        Selection { target: self.target.clone(), exclude: self.exclude.clone() }
+        Selection {
+            target: self.target.clone(),
+            exclude: self.exclude.clone(),
+            allow_data_loss: self.allow_data_loss.clone(),
+        }
     }
 }
 
@@ -134,7 +141,10 @@ pub(crate) async fn make(
     out.busy(&format!("reading {} resources in {region}", state.resources.len()));
     let before = connected.aws.calls();
     let started = connected.aws.now();
-    let observed = engine::observe_state(&connected.aws, Some(&spec.environment), &state).await;
+    let environment = &spec.environment;
+    let mut observed = engine::observe_state(&connected.aws, Some(environment), &state).await;
+    let schemas = &context.schemas;
+    engine::look_inside(&connected.aws, environment, schemas, &state, &mut observed, selection, destroy).await;
     out.idle();
     let calls = connected.aws.calls();
     let took = connected.aws.now().duration_since(started).as_secs_f64();
@@ -144,7 +154,7 @@ pub(crate) async fn make(
         out.note(format!("reading {count} resources in {region} … {made} calls, {throttled} throttled, {took:.1} s"));
     }
     out.timings.begin("planning");
-    let plan = engine::make_plan(&spec.environment, &context.schemas, &state, &observed, selection, destroy)?;
+    let plan = engine::make_plan(environment, schemas, &state, &observed, selection, destroy)?;
     Ok(Made { connected, log, state, observed, plan })
 }
 

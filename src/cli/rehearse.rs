@@ -34,7 +34,7 @@ const STRANGER: &str = "000000000000";
 #[derive(Debug, Args)]
 pub(crate) struct Rehearse {
     /// A plan that `opora plan --out` saved; without it a new one is made.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", conflicts_with_all = ["target", "exclude", "allow_data_loss"])]
     pub plan: Option<PathBuf>,
     /// Rehearses the deletion of everything.
     #[arg(long, conflicts_with = "plan")]
@@ -112,9 +112,11 @@ async fn plan(
             .into());
     }
     let environment = &spec.environment;
-    let observed = engine::observe_state(&connected.aws, Some(environment), state).await;
-    let selection = args.select.selection();
-    Ok(engine::make_plan(environment, &context.schemas, state, &observed, &selection, args.destroy)?)
+    let mut observed = engine::observe_state(&connected.aws, Some(environment), state).await;
+    let (selection, schemas) = (args.select.selection(), &context.schemas);
+    let destroy = args.destroy;
+    engine::look_inside(&connected.aws, environment, schemas, state, &mut observed, &selection, destroy).await;
+    Ok(engine::make_plan(environment, schemas, state, &observed, &selection, destroy)?)
 }
 
 fn quotas(given: &[String]) -> Result<BTreeMap<String, u64>, Refused> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use normal::{normalise, with_defaults};
-pub use observed::{Owner, Seen, SeenResource, Tags};
+pub use observed::{Holding, Owner, Seen, SeenResource, Tags};
 pub(crate) use overlap::{is_public, overlap, statements_of};
 pub use policy::{PolicyDocument, canonical_policy};
 pub(crate) use rules::{canonical_rules, port_range};
@@ -85,7 +85,7 @@ pub struct KindSchema {
     /// The service prefix of its IAM actions (`kms`, `ec2`).
     pub service: &'static str,
     pub identity: Identity,
-    /// Whether deleting one destroys things that can't be made again from the spec.
+    /// Whether deleting one destroys what can't be made again from the spec, or turns away who uses it.
     pub holds_data: bool,
     pub actions: Actions,
     /// What the user sets.

@@ -48,6 +48,20 @@ pub struct SeenResource {
     pub owner: Option<Owner>,
 }
 
+/// What would be destroyed with a resource, as a look into it tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holding {
+    /// It was looked into, and it is empty.
+    Nothing,
+    /// It was looked into, and has this.
+    Data(String),
+    /// Something that no look can rule out: what a key encrypted, who calls an endpoint.
+    Always(String),
+    /// It could not be looked into, for this reason; never taken for nothing.
+    Unknown(String),
+}
+
 impl Seen {
     /// Returns the resource, where there is one.
     pub fn present(&self) -> Option<&SeenResource> {

@@ -6,7 +6,8 @@
 //! what or what is logged, as policies and `x-rules` do by themselves; `x-claims` a list of what belongs to one
 //! resource of the kind at a time; `x-local` marks arguments that AWS does not give back, `x-volatile` attributes
 //! that an update in place may change, `x-broken` the values of an attribute that tell of a state which the
-//! resource does not leave. Extensions stand on the property itself.
+//! resource does not leave; `x-waits` marks the days between a deletion and the end. Extensions stand on the property
+//! itself.
 
 use std::collections::BTreeSet;
 
@@ -120,6 +121,19 @@ impl SchemaNode {
             let value = attributes.get(name).filter(|value| values.contains(value))?;
             Some((name.as_str(), value.as_str()?))
         })
+    }
+
+    /// Returns for how many days a deleted resource with these arguments can be brought back; `None` where it can't.
+    pub fn waiting_days(&self, arguments: &Value) -> Option<u64> {
+        let (name, _) = self.waits()?;
+        let set = arguments.get(name).and_then(Value::as_u64);
+        set.or_else(|| self.property(name)?.get("default")?.as_u64()).filter(|days| *days > 0)
+    }
+
+    /// Returns the argument that says how long a deletion waits, and the fewest days that it takes.
+    pub(crate) fn waits(&self) -> Option<(&str, u64)> {
+        let (name, node) = self.properties().find(|(name, _)| self.top_flag(name, "x-waits"))?;
+        Some((name, node.get("minimum").and_then(Value::as_u64).unwrap_or_default()))
     }
 
     /// Lists the top-level arguments that decide who reaches what, or what is logged, and can be changed in place.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::diff::{Comparison, compare};
+use super::guard::{AtRisk, Holdings};
 use super::order::{self, Decision};
 use super::resolve::{Known, KnownResources, resolve_all};
-use super::{Action, Bound, Change, Plan, Reason};
+use super::{Action, Bound, Change, Plan, Reason, matches_pattern};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Address, Cycle, PhysicalId, topological};
 use crate::kind::{KindSchema, KindSchemas, Owner, Scope, Seen, SeenResource, normalise};
@@ -50,13 +51,15 @@ pub struct Deposed {
     pub lifecycle: Lifecycle,
 }
 
-/// Which addresses a plan is about.
+/// Which addresses a plan is about, and which of them may lose what they hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// These and all that they need; empty for all.
     pub target: Vec<Address>,
     /// Not these, and nothing that needs them.
     pub exclude: Vec<Address>,
+    /// What these hold may be lost, whatever the spec says.
+    pub allow_data_loss: Vec<Address>,
 }
 
 /// Predicts attributes before a create: kind, arguments, owner.
@@ -71,6 +74,8 @@ pub struct Input<'a> {
     pub deposed: &'a BTreeMap<Address, Vec<Deposed>>,
     /// What was read of each recorded resource.
     pub seen: &'a BTreeMap<Address, Seen>,
+    /// What was found in those that hold data; see [`at_risk`].
+    pub holds: &'a Holdings,
     pub kinds: &'a KindSchemas,
     pub predict: &'a Predict<'a>,
     pub selection: &'a Selection,
@@ -86,6 +91,15 @@ pub struct Input<'a> {
 /// # Errors
 /// Returns everything that stands in the way, at once.
 pub fn build(input: &Input<'_>) -> Result<Plan, Vec<Diagnostic>> {
+    decide(input)?.finish()
+}
+
+/// Returns what has to be looked into before the plan can be made: what it would destroy, and nobody allowed.
+pub fn at_risk(input: &Input<'_>) -> AtRisk {
+    decide(input).map(|planner| planner.at_risk).unwrap_or_default()
+}
+
+fn decide<'a>(input: &'a Input<'a>) -> Result<Planner<'a>, Vec<Diagnostic>> {
     let mut planner = Planner::new(input)?;
     for address in planner.wanted_order()? {
         planner.decide_wanted(&address);
@@ -98,18 +112,20 @@ pub fn build(input: &Input<'_>) -> Result<Plan, Vec<Diagnostic>> {
             planner.decide_unwanted(address, prior);
         }
     }
-    planner.finish()
+    Ok(planner)
 }
 
-struct Planner<'a> {
-    input: &'a Input<'a>,
+pub(super) struct Planner<'a> {
+    pub(super) input: &'a Input<'a>,
     selected: Option<BTreeSet<Address>>,
     create_before_destroy: BTreeSet<Address>,
     known: KnownResources,
     changes: Vec<Change>,
     decisions: BTreeMap<Address, Decision>,
     bound: BTreeMap<Address, Bound>,
-    problems: Vec<Diagnostic>,
+    pub(super) problems: Vec<Diagnostic>,
+    /// What would be destroyed, holds data, and was not looked into.
+    pub(super) at_risk: AtRisk,
 }
 
 impl<'a> Planner<'a> {
@@ -123,6 +139,7 @@ impl<'a> Planner<'a> {
             decisions: BTreeMap::new(),
             bound: BTreeMap::new(),
             problems: Vec::new(),
+            at_risk: AtRisk::new(),
         })
     }
 
@@ -238,7 +255,7 @@ impl<'a> Planner<'a> {
             Action::Update
         };
         if action == Action::Replace {
-            self.guard_destroy(address, prior);
+            self.guard(address, prior, true);
         }
         let generation = if action == Action::Replace { self.next_generation(address) } else { prior.generation };
         let attributes = match action {
@@ -268,7 +285,7 @@ impl<'a> Planner<'a> {
             references: wanted.references.clone(),
             prior_references: prior.references.clone(),
             lifecycle: wanted.lifecycle.clone(),
-            prior_lifecycle: prior.lifecycle.clone(),
+            prior_lifecycle: self.removed_lifecycle(address, &prior.lifecycle),
             prior_generation: prior.generation,
             prior_arguments: prior.arguments.clone(),
             create_before_destroy,
@@ -403,7 +420,7 @@ impl<'a> Planner<'a> {
         let Some(seen) = self.look(address, prior) else { return };
         let action = if seen.present().is_some() { Action::Delete } else { Action::Forget };
         if action == Action::Delete {
-            self.guard_destroy(address, prior);
+            self.guard(address, prior, false);
         }
         let reason = match (action, self.input.destroy) {
             (Action::Forget, _) => Reason::Gone,
@@ -421,6 +438,7 @@ impl<'a> Planner<'a> {
             create_before_destroy: false,
         });
         let mut decision = Decision::removal(action, prior);
+        decision.prior_lifecycle = self.removed_lifecycle(address, &prior.lifecycle);
         if let (Some(schema), Some(seen)) = (self.input.kinds.get(&prior.kind), seen.present()) {
             decision.releases = schema.arguments.claimed(&seen.arguments);
         }
@@ -432,6 +450,7 @@ impl<'a> Planner<'a> {
             return;
         }
         for old in deposed {
+            self.guard_data(address, &old.kind, &old.lifecycle, &old.id, "deleted, having been replaced");
             self.changes.push(Change {
                 address: address.clone(),
                 kind: old.kind.clone(),
@@ -445,24 +464,22 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn guard_destroy(&mut self, address: &Address, prior: &Prior) {
-        let wanted = self.input.wanted.get(address).is_some_and(|wanted| wanted.lifecycle.prevent_destroy);
-        if wanted || prior.lifecycle.prevent_destroy {
-            self.problems.push(
-                Diagnostic::error("PLAN005", "a protected resource would be destroyed")
-                    .detail(format!("{address} ({}) has `prevent_destroy`", prior.id))
-                    .at_argument(address, "lifecycle", "protected here")
-                    .help("set `lifecycle: { prevent_destroy: false }`, apply that, and then remove it"),
-            );
-        }
+    /// The lifecycle by which what an address has is deleted.
+    fn removed_lifecycle(&self, address: &Address, recorded: &Lifecycle) -> Lifecycle {
+        Lifecycle { allow_data_loss: self.may_lose_data(address, recorded), ..recorded.clone() }
     }
 
     fn finish(self) -> Result<Plan, Vec<Diagnostic>> {
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
-        let deposed = self.input.deposed.iter().filter(|(address, _)| self.is_selected(address));
-        let deposed = deposed.flat_map(|(address, all)| all.iter().map(move |old| (address, old))).collect::<Vec<_>>();
+        let mut deposed = Vec::new();
+        for (address, all) in self.input.deposed.iter().filter(|(address, _)| self.is_selected(address)) {
+            let one = |old: &Deposed| {
+                (address, Deposed { lifecycle: self.removed_lifecycle(address, &old.lifecycle), ..old.clone() })
+            };
+            deposed.extend(all.iter().map(one));
+        }
         let steps = order::steps(&self.decisions, &deposed)?;
         let mut changes = self.changes;
         changes.sort_by(|a, b| (&a.address, a.action).cmp(&(&b.address, b.action)));
@@ -508,15 +525,12 @@ fn create_before_destroy(wanted: &BTreeMap<Address, Wanted>) -> BTreeSet<Address
 /// Returns the selected addresses, or `None` for all.
 fn select(input: &Input<'_>) -> Result<Option<BTreeSet<Address>>, Vec<Diagnostic>> {
     let selection = input.selection;
-    if selection.target.is_empty() && selection.exclude.is_empty() {
-        return Ok(None);
-    }
     let all: BTreeSet<&Address> = input.wanted.keys().chain(input.prior.keys()).collect();
     let matching = |pattern: &Address| -> BTreeSet<Address> {
         all.iter().filter(|address| matches_pattern(address, pattern)).map(|address| (*address).clone()).collect()
     };
     let mut problems = Vec::new();
-    for pattern in selection.target.iter().chain(&selection.exclude) {
+    for pattern in selection.target.iter().chain(&selection.exclude).chain(&selection.allow_data_loss) {
         if matching(pattern).is_empty() {
             problems.push(
                 Diagnostic::error("PLAN008", "no resource has this address")
@@ -527,6 +541,9 @@ fn select(input: &Input<'_>) -> Result<Option<BTreeSet<Address>>, Vec<Diagnostic
     }
     if !problems.is_empty() {
         return Err(problems);
+    }
+    if selection.target.is_empty() && selection.exclude.is_empty() {
+        return Ok(None);
     }
     let references = |address: &Address| -> BTreeSet<Address> {
         let wanted = input.wanted.get(address).map(|wanted| &wanted.references);
@@ -551,12 +568,6 @@ fn select(input: &Input<'_>) -> Result<Option<BTreeSet<Address>>, Vec<Diagnostic
     let excluded = if input.destroy { closure(excluded, references) } else { closure(excluded, users) };
     selected.retain(|address| !excluded.contains(address));
     Ok(Some(selected))
-}
-
-/// Tells whether an address is the one that a user named; without a key, all instances are meant.
-fn matches_pattern(address: &Address, pattern: &Address) -> bool {
-    let same = |a: &Address, b: &Address| a.module == b.module && a.kind == b.kind && a.name == b.name;
-    same(address, pattern) && (pattern.key.is_none() || address.key == pattern.key)
 }
 
 fn closure(start: BTreeSet<Address>, next: impl Fn(&Address) -> BTreeSet<Address>) -> BTreeSet<Address> {

@@ -6,6 +6,7 @@
 mod build;
 mod diff;
 mod file;
+mod guard;
 mod order;
 mod resolve;
 
@@ -14,9 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use build::{Deposed, Input, Prior, Selection, Wanted, build};
+pub use build::{Deposed, Input, Prior, Selection, Wanted, at_risk, build};
 pub use diff::{FieldChange, Unread, compare};
 pub use file::{FORMAT_VERSION, PlanFile, PlanFileError};
+pub use guard::{AtRisk, Holdings};
 pub use resolve::{Known, KnownResources, resolve_all};
 
 use crate::graph::{Address, PhysicalId};
@@ -191,4 +193,10 @@ impl Plan {
         out.sort_by_key(|change| (rank(change.action), &change.address));
         out
     }
+}
+
+/// Tells whether an address is the one that a user named; without a key, all instances are meant.
+fn matches_pattern(address: &Address, pattern: &Address) -> bool {
+    let same = |a: &Address, b: &Address| a.module == b.module && a.kind == b.kind && a.name == b.name;
+    same(address, pattern) && (pattern.key.is_none() || address.key == pattern.key)
 }

@@ -91,7 +91,7 @@ enum Node {
 
 pub(super) fn steps(
     decisions: &BTreeMap<Address, Decision>,
-    deposed: &[(&Address, &Deposed)],
+    deposed: &[(&Address, Deposed)],
 ) -> Result<Vec<Step>, Vec<Diagnostic>> {
     let mut needs: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
     for (address, decision) in decisions {
@@ -134,7 +134,7 @@ pub(super) fn steps(
 /// what it refers to goes after it.
 fn remove_deposed(
     decisions: &BTreeMap<Address, Decision>,
-    deposed: &[(&Address, &Deposed)],
+    deposed: &[(&Address, Deposed)],
     held_by: &BTreeMap<&Address, Vec<&Address>>,
     needs: &mut BTreeMap<Node, BTreeSet<Node>>,
 ) {
@@ -236,7 +236,7 @@ fn make_step(
     number: u32,
     after: BTreeSet<u32>,
     decisions: &BTreeMap<Address, Decision>,
-    deposed: &[(&Address, &Deposed)],
+    deposed: &[(&Address, Deposed)],
 ) -> Step {
     match node {
         Node::Make(address) => {

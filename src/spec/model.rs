@@ -69,6 +69,7 @@ impl Desired {
 
 /// How a resource's changes are made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Lifecycle {
     /// A plan that would delete or replace it is refused.
     pub prevent_destroy: bool,

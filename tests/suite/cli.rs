@@ -9,6 +9,7 @@ mod backups;
 mod demos;
 mod drifts;
 mod errors;
+mod guards;
 mod interrupt;
 mod jobs;
 mod lifecycle;

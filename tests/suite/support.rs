@@ -12,12 +12,13 @@ use opora::apply::{Event, Report, Session, Stop, recover};
 use opora::aws::resource::SecretValues;
 use opora::aws::{Aws, Pacing, Seam, connect, kinds};
 use opora::diagnostic::Diagnostic;
-use opora::engine;
-use opora::kind::KindSchemas;
+use opora::engine::{self, Observed};
+use opora::graph::Address;
+use opora::kind::{Holding, KindSchemas};
 use opora::plan::{Plan, Selection};
 use opora::sandbox::Sandbox;
 use opora::spec::{self, Environment, MemoryFiles, NoPredict};
-use opora::state::{RunId, State, StateLog, memory};
+use opora::state::{DeposedRecord, RunId, State, StateLog, memory};
 
 pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "us-east-1";
@@ -71,7 +72,8 @@ impl World {
 
     pub async fn plan(&self, environment: &Environment, destroy: bool) -> Result<Plan, Vec<Diagnostic>> {
         let state = self.state().await;
-        let observed = engine::observe_state(&self.aws, Some(environment), &state).await;
+        let mut observed = engine::observe_state(&self.aws, Some(environment), &state).await;
+        unguard(&mut observed, &state);
         engine::make_plan(environment, &self.schemas, &state, &observed, &Selection::default(), destroy)
     }
 
@@ -106,6 +108,16 @@ impl World {
         let report = self.apply(environment, false).await;
         assert!(report.is_complete(), "apply: {:#?}", report.failed);
     }
+}
+
+/// Lets plans destroy what holds data: the tests of the guards look themselves.
+pub fn unguard(observed: &mut Observed, state: &State) {
+    let current = state.resources.iter().map(|(address, record)| (address.clone(), record.id.clone()));
+    let old = |(address, old): (&Address, &Vec<DeposedRecord>)| {
+        old.iter().map(|old| (address.clone(), old.id.clone())).collect::<Vec<_>>()
+    };
+    let all = current.chain(state.deposed.iter().flat_map(old));
+    observed.holds.extend(all.map(|key| (key, Holding::Nothing)));
 }
 
 /// Connects to a sandbox as somebody who works without opora.

@@ -24,7 +24,7 @@ use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
 use crate::aws::{Aws, AwsError};
 use crate::graph::PhysicalId;
-use crate::kind::{Actions, Identity, PolicyDocument, Scope};
+use crate::kind::{Actions, Holding, Identity, PolicyDocument, Scope};
 
 /// A customer key of AWS KMS, with its alias, its policy and its rotation.
 ///
@@ -64,7 +64,7 @@ pub struct Arguments {
     pub policy: Option<PolicyDocument>,
     /// Days from a deletion until the key is gone for good.
     #[serde(default = "thirty")]
-    #[schemars(range(min = 7, max = 30), extend("x-local" = true))]
+    #[schemars(range(min = 7, max = 30), extend("x-local" = true, "x-waits" = true))]
     pub deletion_window_days: u32,
     /// Tags.
     #[serde(default)]
@@ -254,6 +254,11 @@ impl ResourceKind for KmsKey {
             }
         }
         Ok(())
+    }
+
+    async fn holds(_: &Aws, _: &PhysicalId) -> Result<Holding, AwsError> {
+        // KMS does not tell what a key has encrypted.
+        Ok(Holding::Always("whatever it has encrypted".to_owned()))
     }
 
     async fn delete(cx: Deletion<'_>) -> Result<(), AwsError> {

@@ -22,7 +22,7 @@ use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
 use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::graph::PhysicalId;
-use crate::kind::{Actions, Identity, Scope};
+use crate::kind::{Actions, Holding, Identity, Scope};
 
 /// The longest name that CloudWatch Logs takes, in characters.
 const NAME_CHARS_MAX: usize = 512;
@@ -259,11 +259,22 @@ impl ResourceKind for LogGroup {
         Ok(())
     }
 
+    async fn holds(aws: &Aws, id: &PhysicalId) -> Result<Holding, AwsError> {
+        let streams = aws.logs().describe_log_streams().log_group_name(id.as_str()).limit(1).send().await?;
+        Ok(match streams.log_streams().first() {
+            Some(stream) => {
+                let name = stream.log_stream_name().unwrap_or_default();
+                Holding::Data(format!("its log streams, such as `{name}`"))
+            }
+            None => Holding::Nothing,
+        })
+    }
+
     async fn delete(cx: Deletion<'_>) -> Result<(), AwsError> {
         let (logs, name) = (cx.aws.logs(), cx.id.as_str());
         if !cx.allow_data_loss {
-            let streams = logs.describe_log_streams().log_group_name(name).limit(1).send().await?;
-            if !streams.log_streams().is_empty() {
+            let held = Self::holds(cx.aws, cx.id).await?;
+            if held != Holding::Nothing {
                 let message = format!("log group `{name}` has log streams, and deleting it deletes them");
                 return Err(AwsError::own("logs:DeleteLogGroup", ErrorClass::InUse, "LogGroupNotEmpty", message));
             }

@@ -25,7 +25,7 @@ use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, Poll, until};
 use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::graph::PhysicalId;
-use crate::kind::{Actions, Identity, Scope};
+use crate::kind::{Actions, Holding, Identity, Scope};
 
 /// How long a deployment may take.
 const DEPLOYMENT: Bound = Bound::seconds(3 * 60 * 60);
@@ -120,6 +120,7 @@ impl ResourceKind for SagemakerEndpoint {
     const NAME: &'static str = "sagemaker_endpoint";
     const SERVICE: &'static str = "sagemaker";
     const IDENTITY: Identity = Identity::UniqueName;
+    const HOLDS_DATA: bool = true;
     const ACTIONS: Actions = Actions {
         read: &["sagemaker:DescribeEndpoint", "sagemaker:ListEndpoints", "sagemaker:ListTags"],
         create: &["sagemaker:CreateEndpoint", "sagemaker:AddTags"],
@@ -208,6 +209,12 @@ impl ResourceKind for SagemakerEndpoint {
             deploy(&cx).await?;
         }
         Ok(())
+    }
+
+    async fn holds(aws: &Aws, id: &PhysicalId) -> Result<Holding, AwsError> {
+        // One that failed answers nobody.
+        let failed = describe(aws, id.as_str()).await?.endpoint_status == Some(EndpointStatus::Failed);
+        Ok(if failed { Holding::Nothing } else { Holding::Always("the service to whoever calls it".to_owned()) })
     }
 
     async fn delete(cx: Deletion<'_>) -> Result<(), AwsError> {

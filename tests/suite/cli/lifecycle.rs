@@ -421,7 +421,7 @@ fn the_first_steps_lead_somewhere() {
         ("plan --sandbox", 0),
         ("drift --sandbox --managed-only", 0),
         ("audit --spec", 5),
-        ("destroy --sandbox --yes", 0),
+        ("destroy --sandbox --yes --allow-data-loss kms_key.data", 0),
     ] {
         let ended = terminal.run(line);
         assert_eq!(ended.code, Some(code), "{line}: {ended}");
@@ -529,7 +529,7 @@ fn the_sandbox_is_looked_at_and_emptied() {
 #[test]
 fn destroy_leaves_nothing() {
     let terminal = Terminal::applied();
-    assert_snapshot!(terminal.run("destroy --yes --sandbox"), @r#"
+    assert_snapshot!(terminal.run("destroy --yes --sandbox --allow-data-loss kms_key.data"), @r#"
       - delete   kms_key.data
       - delete   subnet.private["a"]
       - delete   vpc.main

@@ -25,7 +25,7 @@ use opora::state::{RunId, State, StateError, StateLog, Store, Writer, memory};
 
 use mortal::{Fate, MortalHttp, MortalStore};
 
-use crate::support::{TestSecrets, connect_by};
+use crate::support::{TestSecrets, connect_by, unguard};
 
 /// Numbers from a seed, the same everywhere (splitmix64).
 struct Draw(u64);
@@ -164,7 +164,8 @@ impl Life {
         state: &State,
         destroy: bool,
     ) -> Result<Plan, Vec<Diagnostic>> {
-        let observed = engine::observe_state(aws, Some(environment), state).await;
+        let mut observed = engine::observe_state(aws, Some(environment), state).await;
+        unguard(&mut observed, state);
         engine::make_plan(environment, &SCHEMAS, state, &observed, &Selection::default(), destroy)
     }
 

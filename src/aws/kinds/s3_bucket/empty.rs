@@ -1,13 +1,24 @@
-//! Empties a bucket before it is deleted: unfinished uploads, then all versions and delete markers in pages.
+//! Looks whether a bucket is empty, and empties it: unfinished uploads, then all versions and delete markers in pages.
 //!
-//! Called only where the loss of data is allowed. Stops at the first object that S3 won't delete.
+//! Emptied only where the loss of data is allowed. Stops at the first object that S3 won't delete.
 
 use aws_sdk_s3::types as s3;
 
 use crate::aws::{Aws, AwsError, ErrorClass};
+use crate::kind::Holding;
 
 /// Emptying gives up after this many pages of a thousand objects, so that it ends where others keep writing.
 const PAGES_MAX: usize = 100_000;
+
+/// Tells whether a bucket has anything that S3 would not delete it with: an object, an older version, a delete marker.
+pub(super) async fn holds(aws: &Aws, bucket: &str) -> Result<Holding, AwsError> {
+    let page = aws.s3().list_object_versions().bucket(bucket).max_keys(100).send().await?;
+    Ok(match (page.versions().first(), page.delete_markers().first()) {
+        (Some(version), _) => Holding::Data(format!("its objects, such as `{}`", version.key().unwrap_or_default())),
+        (None, Some(_)) => Holding::Data("its delete markers".to_owned()),
+        (None, None) => Holding::Nothing,
+    })
+}
 
 /// Deletes everything in a bucket.
 pub(super) async fn empty(aws: &Aws, bucket: &str) -> Result<(), AwsError> {

@@ -29,7 +29,7 @@ use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, Poll, until};
 use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::graph::PhysicalId;
-use crate::kind::{Actions, Identity, PolicyDocument, Scope};
+use crate::kind::{Actions, Holding, Identity, PolicyDocument, Scope};
 
 use access::{Ownership, PublicAccessBlock};
 use lifecycle::LifecycleRule;
@@ -265,6 +265,10 @@ impl ResourceKind for S3Bucket {
             cx.aws.s3().put_bucket_tagging().bucket(cx.id.as_str()).tagging(tagging).send().await?;
         }
         Ok(())
+    }
+
+    async fn holds(aws: &Aws, id: &PhysicalId) -> Result<Holding, AwsError> {
+        empty::holds(aws, id.as_str()).await
     }
 
     async fn delete(cx: Deletion<'_>) -> Result<(), AwsError> {

@@ -27,7 +27,7 @@ use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
 use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::graph::PhysicalId;
-use crate::kind::{Actions, Identity, PolicyDocument};
+use crate::kind::{Actions, Holding, Identity, PolicyDocument};
 
 use value::Source;
 
@@ -75,7 +75,7 @@ pub struct Arguments {
     pub policy: Option<PolicyDocument>,
     /// Days for which a deleted secret can be restored, 7 to 30; 0 deletes it at once, for good.
     #[serde(default = "thirty")]
-    #[schemars(range(min = 0, max = 30), extend("x-local" = true))]
+    #[schemars(range(min = 0, max = 30), extend("x-local" = true, "x-waits" = true))]
     pub recovery_window_days: u32,
     /// Tags.
     #[serde(default)]
@@ -272,6 +272,12 @@ impl ResourceKind for SecretsmanagerSecret {
             }
         }
         Ok(())
+    }
+
+    async fn holds(aws: &Aws, id: &PhysicalId) -> Result<Holding, AwsError> {
+        let secret = aws.secretsmanager().describe_secret().secret_id(id.as_str()).send().await?;
+        let has_value = secret.version_ids_to_stages.is_some_and(|versions| !versions.is_empty());
+        Ok(if has_value { Holding::Always("its value".to_owned()) } else { Holding::Nothing })
     }
 
     async fn delete(cx: Deletion<'_>) -> Result<(), AwsError> {
