@@ -29,7 +29,7 @@ use crate::aws::{Aws, AwsError, Fence};
 use crate::graph::{Address, PhysicalId};
 use crate::kind::Scope;
 use crate::plan::StepKind;
-use crate::state::{StateError, Writer};
+use crate::state::{Secrets, StateError, Writer};
 
 /// How often a run looks whether its lease has to be renewed, at least; several times in a lease's life.
 const LEASE_CHECK: Duration = Duration::from_secs(20);
@@ -86,6 +86,30 @@ pub enum Event {
         address: Address,
         id: Option<PhysicalId>,
     },
+}
+
+/// Secret values of which the log is told before they are used: it then refuses to hold them.
+pub struct Watched<'a> {
+    inner: &'a dyn SecretValues,
+    known: &'a Secrets,
+}
+
+impl<'a> Watched<'a> {
+    /// Tells `known` every value that `inner` gives.
+    pub fn new(inner: &'a dyn SecretValues, known: &'a Secrets) -> Self {
+        Self { inner, known }
+    }
+}
+
+impl SecretValues for Watched<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.inner.variable(name).inspect(|value| self.known.forbid(value))
+    }
+
+    fn file(&self, path: &str) -> Option<String> {
+        // A line break at a file's end is no part of the value.
+        self.inner.file(path).inspect(|text| self.known.forbid(text.trim_end_matches(['\r', '\n'])))
+    }
 }
 
 /// All that a run works with.

@@ -67,6 +67,8 @@ pub(super) async fn run_step(session: &Session<'_>, step: &Step, context: &Conte
         Ok(resource) => Ok(Outcome::Done(resource)),
         Err(Fault::Log(error)) => Err(error),
         Err(Fault::Aws(error)) => {
+            // A service may repeat what it was sent.
+            let error = AwsError { message: session.log.secrets().mask(&error.message), ..error };
             session.log.append(vec![failed_entry(session, step, &error)]).await?;
             Ok(Outcome::Failed(error))
         }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use clap::Args;
 use serde_json::json;
 
-use super::context::{Connected, Context, ProcessSecrets, Refused, Spec, host_name};
+use super::context::{Connected, Context, Refused, Spec, host_name};
 use super::exit::Exit;
 use super::output::{Output, Style};
 use super::plan::{Made, Select};
 use super::{audit, commit, plan, plan_text};
-use crate::apply::{self, Event, Report, Session, check_state, check_world};
+use crate::apply::{self, Event, Report, Session, Watched, check_state, check_world};
 use crate::aws::kinds;
+use crate::aws::resource::SecretValues;
 use crate::diagnostic::Diagnostic;
 use crate::engine;
 use crate::plan::{Plan, PlanFile, StepKind};
@@ -173,6 +174,7 @@ async fn execute_leased(
         return Err(changed.into());
     }
     let secrets = context.secrets();
+    let secrets = Watched::new(&secrets, writer.secrets());
     let progress = Progress::new(out, file.plan.steps.len());
     let events = |event: Event| progress.show(&event);
     let session = session(context, spec, connected, writer, &secrets, &events);
@@ -231,7 +233,7 @@ fn session<'a>(
     spec: &'a Spec,
     connected: &'a Connected,
     writer: &'a Writer,
-    secrets: &'a ProcessSecrets,
+    secrets: &'a dyn SecretValues,
     events: &'a (dyn Fn(Event) + Sync),
 ) -> Session<'a> {
     Session {
@@ -255,6 +257,7 @@ pub(crate) async fn recover(
 ) -> Result<(), Refused> {
     let writer = context.acquire(log, &connected.caller.arn).await?;
     let secrets = context.secrets();
+    let secrets = Watched::new(&secrets, writer.secrets());
     let out = &context.out;
     let events = |event: Event| {
         if let Event::Recovered { address, id } = event {

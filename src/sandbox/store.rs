@@ -84,7 +84,7 @@ impl Store {
     /// Opens a folder, made if absent; every later flush writes there.
     pub(crate) fn open(dir: &Path, seed: u64, now: f64) -> io::Result<Self> {
         let mut store = if dir.join("sandbox.json").exists() { Store::load(dir)? } else { Store::new(seed, now) };
-        fs::create_dir_all(dir)?;
+        make_private(dir)?;
         store.dir = Some(dir.to_owned());
         store.flush_header()?;
         Ok(store)
@@ -272,9 +272,18 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if path.exists() { Ok(()) } else { write_atomic(path, bytes) }
 }
 
-fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Makes a folder for its owner alone: the simulated account holds secret values as AWS does.
+fn make_private(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+pub(super) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
+    make_private(parent)?;
     let mut file = tempfile::NamedTempFile::new_in(parent)?;
     file.write_all(bytes)?;
     file.persist(path).map_err(|error| error.error)?;

@@ -11,7 +11,7 @@ use super::access::{Access, Moment};
 use super::call_log::{CallLog, Record};
 use super::conditions::{Buckets, Conditions};
 use super::identity::{DEFAULT_ACCOUNT, is_account};
-use super::store::{GLOBAL, Place, Store};
+use super::store::{GLOBAL, Place, Store, write_atomic};
 
 /// The file of the calls that changed something, one JSON record a line.
 const CALLS_FILE: &str = "calls.ndjson";
@@ -138,7 +138,7 @@ impl World {
             text += &serde_json::to_string(record).map_err(io::Error::other)?;
             text.push('\n');
         }
-        fs::write(dir.join(CALLS_FILE), text)
+        write_atomic(&dir.join(CALLS_FILE), text.as_bytes())
     }
 
     /// Writes the folder's log anew from the one in memory.
@@ -154,7 +154,11 @@ impl World {
         if let Some(dir) = self.dir.as_ref().filter(|_| !record.touched.is_empty()) {
             let mut line = serde_json::to_vec(&record).map_err(io::Error::other)?;
             line.push(b'\n');
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(dir.join(CALLS_FILE))?;
+            let mut options = fs::OpenOptions::new();
+            options.create(true).append(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let mut file = options.open(dir.join(CALLS_FILE))?;
             file.write_all(&line)?;
         }
         if let Some(moments) = self.moments.as_mut().filter(|_| !record.touched.is_empty()) {

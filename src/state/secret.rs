@@ -15,6 +15,9 @@ const SECRET_KEY: &str = "$secret";
 const DIGEST_PREFIX: &str = "hmac-sha256:";
 const DIGEST_HEX: usize = 64;
 
+/// Stands in the place of a secret value in a text.
+const MASK: &str = "(a secret value)";
+
 /// Shorter values would be found by chance in names and ids.
 const SHORTEST_SECRET: usize = 8;
 
@@ -69,16 +72,29 @@ impl Secrets {
         if secret.len() < SHORTEST_SECRET {
             return;
         }
-        let escaped = Value::from(secret).to_string();
         let mut known = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.insert(escaped[1..escaped.len() - 1].to_owned());
+        known.insert(secret.to_owned());
+    }
+
+    /// Takes the values out of a text that comes from somewhere else, such as an error's message.
+    pub fn mask(&self, text: &str) -> String {
+        let known = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK).replace(&escaped(secret), MASK))
     }
 
     /// Tells whether some JSON text has one of the values in it.
     pub(super) fn occur_in(&self, json: &str) -> bool {
         let known = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        known.iter().any(|secret| json.contains(secret.as_str()))
+        known.iter().any(|secret| json.contains(&escaped(secret)))
     }
+}
+
+/// Writes a value as it stands in JSON, without the quotes.
+fn escaped(secret: &str) -> String {
+    let quoted = Value::from(secret).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 #[cfg(test)]
@@ -104,6 +120,7 @@ mod tests {
         secrets.forbid("short");
         assert!(secrets.occur_in(&json!({ "x": "a line\n\"quoted\" b" }).to_string()));
         assert!(!secrets.occur_in("short"));
+        assert_eq!(secrets.mask("got line\n\"quoted\" and line\\n\\\"quoted\\\""), format!("got {MASK} and {MASK}"));
         assert!(!format!("{secrets:?}").contains("quoted"));
     }
 }

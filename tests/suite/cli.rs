@@ -6,6 +6,7 @@
 
 mod account;
 mod backups;
+mod canary;
 mod demos;
 mod drifts;
 mod errors;
