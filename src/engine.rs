@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::apply::{self, Session, Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
+use crate::apply::{self, OnFailure, Session, Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
 use crate::aws::history::{self, Question, Writers};
 use crate::aws::resource::Fields;
 use crate::aws::{Aws, AwsError, kinds};
@@ -270,7 +270,20 @@ pub fn known(state: &State) -> KnownResources {
 /// # Errors
 /// Returns the log's error.
 pub async fn apply_plan(session: &Session<'_>, plan: &Plan, state: &State) -> Result<apply::Report, StateError> {
-    apply::run(session, plan, known(state), &state.touched).await
+    apply_plan_or(session, plan, state, OnFailure::Continue).await
+}
+
+/// Applies a plan, and returns what was done; `on_failure` says what a failed step stops.
+///
+/// # Errors
+/// Returns the log's error.
+pub async fn apply_plan_or(
+    session: &Session<'_>,
+    plan: &Plan,
+    state: &State,
+    on_failure: OnFailure,
+) -> Result<apply::Report, StateError> {
+    apply::run_or(session, plan, known(state), &state.touched, on_failure).await
 }
 
 /// Compares the recorded resources with AWS; with `unmanaged`, lists what else there is of all kinds.

@@ -8,6 +8,7 @@ mod change;
 mod rebuild;
 mod recover;
 mod refresh;
+mod rollback;
 mod run;
 mod step;
 
@@ -22,7 +23,8 @@ use sha2::{Digest, Sha256};
 pub use rebuild::{By, Found, Leftover, Rebuilt, Search, rebuild};
 pub use recover::recover;
 pub use refresh::{Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
-pub use run::{Report, Skipped, StepFailure, changes_since, check_state, check_world, run};
+pub use rollback::{Kept, Rollback};
+pub use run::{OnFailure, Report, Skipped, StepFailure, changes_since, check_state, check_world, run, run_or};
 
 use crate::aws::resource::{Kind, SecretValues};
 use crate::aws::{Aws, AwsError, Fence};
@@ -81,6 +83,8 @@ pub enum Event {
         step: u32,
         address: Address,
     },
+    /// What the run made is deleted again from here on.
+    RollingBack,
     /// An interrupted create was found again, or not.
     Recovered {
         address: Address,

@@ -10,11 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::rollback::{Made, Rollback, Undoing};
 use super::step::{Context, Outcome, run_step};
 use super::{Event, Session, observe};
 use crate::aws::history::{self, Question, Writers};
 use crate::aws::resource::Kind;
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, Residue};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Address;
 use crate::kind::Seen;
@@ -27,6 +28,19 @@ const FRESH: SignedDuration = SignedDuration::from_mins(3);
 
 /// The shortest attribute that is taken for a name: an id or an ARN, no word.
 const FRESH_NAME_MIN: usize = 8;
+
+/// What a run does when a step fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Nothing more is begun; what is in flight is finished and recorded.
+    Stop,
+    /// Only what depends on the failed step is not begun.
+    #[default]
+    Continue,
+    /// As `Stop`, and then what the run made is deleted again.
+    Rollback,
+}
 
 /// A step that failed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,7 +55,7 @@ pub struct StepFailure {
 pub struct Skipped {
     pub step: u32,
     pub address: Address,
-    /// The failed step that it needs; `None` where the run was stopped.
+    /// The failed step that it needs; `None` where the run was stopped, by the user or by a failure.
     pub because: Option<Address>,
 }
 
@@ -52,6 +66,10 @@ pub struct Report {
     pub failed: Vec<StepFailure>,
     pub skipped: Vec<Skipped>,
     pub interrupted: bool,
+    /// Whether a failure ended the run before its end.
+    pub stopped: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
 }
 
 impl Report {
@@ -164,21 +182,40 @@ fn differences(before: &Seen, now: &Seen) -> Vec<String> {
 
 /// Runs the plan. What fails stops only what depends on it.
 ///
-/// `known` holds the arguments and attributes of everything in the state, `touched` when each was written about.
+/// As [`run_or`] with [`OnFailure::Continue`].
 ///
 /// # Errors
-/// Returns the log's error: without the log nothing is begun, and what is in flight is not waited for.
+/// As [`run_or`].
 pub async fn run(
     session: &Session<'_>,
     plan: &Plan,
     known: KnownResources,
     touched: &BTreeMap<Address, Timestamp>,
 ) -> Result<Report, StateError> {
-    let mut run = Run::new(session, plan, known);
+    run_or(session, plan, known, touched, OnFailure::Continue).await
+}
+
+/// Runs the plan; `on_failure` says what a failed step stops.
+///
+/// `known` holds the arguments and attributes of everything in the state, `touched` when each was written about.
+///
+/// # Errors
+/// Returns the log's error: without the log nothing is begun, and what is in flight is not waited for.
+pub async fn run_or(
+    session: &Session<'_>,
+    plan: &Plan,
+    known: KnownResources,
+    touched: &BTreeMap<Address, Timestamp>,
+    on_failure: OnFailure,
+) -> Result<Report, StateError> {
+    let mut run = Run::new(session, plan, known, on_failure);
     let now = session.aws.now();
     let fresh = touched.iter().filter(|(_, at)| now.duration_since(**at) < FRESH);
     run.fresh = fresh.map(|(address, _)| address.clone()).collect();
     session.leased(run.all()).await?;
+    if on_failure == OnFailure::Rollback && !run.report.failed.is_empty() && !session.stop.requested() {
+        run.report.rollback = Some(session.leased(run.roll_back()).await?);
+    }
     Ok(run.report)
 }
 
@@ -203,11 +240,14 @@ struct Run<'a> {
     ready: BTreeSet<u32>,
     /// What waits for each step.
     followers: BTreeMap<u32, Vec<u32>>,
+    on_failure: OnFailure,
+    /// What was made, in the order in which it was.
+    made: Vec<Made>,
     report: Report,
 }
 
 impl<'a> Run<'a> {
-    fn new(session: &'a Session<'a>, plan: &'a Plan, known: KnownResources) -> Self {
+    fn new(session: &'a Session<'a>, plan: &'a Plan, known: KnownResources, on_failure: OnFailure) -> Self {
         let mut followers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for step in &plan.steps {
             for needed in &step.after {
@@ -223,6 +263,8 @@ impl<'a> Run<'a> {
             waiting: plan.steps.iter().map(|step| (step.number, (step, step.after.len()))).collect(),
             ready: plan.steps.iter().filter(|step| step.after.is_empty()).map(|step| step.number).collect(),
             followers,
+            on_failure,
+            made: Vec::new(),
             report: Report::default(),
         }
     }
@@ -299,6 +341,9 @@ impl<'a> Run<'a> {
         match outcome {
             Outcome::Done(resource) => {
                 let id = resource.as_ref().map(|(id, _)| id.clone());
+                if let (StepKind::Create, Some((id, known))) = (step.kind, &resource) {
+                    self.made.push(Made { step: step.clone(), id: id.clone(), recorded: Some(known.clone()) });
+                }
                 if let Some((_, Known { arguments, attributes })) = resource {
                     self.known.0.insert(step.address.clone(), Known { arguments, attributes });
                 }
@@ -321,6 +366,13 @@ impl<'a> Run<'a> {
                 let message = error.to_string();
                 self.session.emit(Event::Failed { step: step.number, address: step.address.clone(), message });
                 self.skip_followers(step.number, &step.address);
+                if self.on_failure != OnFailure::Continue {
+                    self.report.stopped = true;
+                    self.skip_all();
+                }
+                if let (StepKind::Create, Residue::Resource(id)) = (step.kind, &error.residue) {
+                    self.made.push(Made { step: step.clone(), id: id.as_str().into(), recorded: None });
+                }
                 self.report.failed.push(StepFailure { step: step.number, address: step.address.clone(), error });
             }
         }
@@ -333,6 +385,15 @@ impl<'a> Run<'a> {
         self.session.emit(Event::Skipped { step: number, address: step.address.clone() });
         self.report.skipped.push(Skipped { step: number, address: step.address.clone(), because });
         true
+    }
+
+    /// Deletes what this run made.
+    async fn roll_back(&mut self) -> Result<Rollback, StateError> {
+        self.session.emit(Event::RollingBack);
+        let made = std::mem::take(&mut self.made);
+        let fresh = made.iter().flat_map(|made| self.fresh_names(&made.step)).collect();
+        let (done, failed) = (&self.report.done, &self.report.failed);
+        Undoing { session: self.session, plan: self.plan, done, failed, made, fresh }.all().await
     }
 
     fn skip_all(&mut self) {

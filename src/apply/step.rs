@@ -157,20 +157,26 @@ async fn make(
     let repeating = creation(session, &step.address, owner, token);
     if error.is_ambiguous() && kind.schema().identity == Identity::ClientToken {
         // The same token gives the same resource, however often it is asked for.
-        return kind.create(repeating, arguments).await;
+        return kind.create(repeating, arguments).await.map_err(maybe_made);
     }
     let found = match error.class {
-        _ if error.is_ambiguous() => find_in_time(kind, repeating, arguments, Bound::seconds(FIND_BOUND_S)).await?,
+        _ if error.is_ambiguous() => find_in_time(kind, repeating, arguments, Bound::seconds(FIND_BOUND_S)).await,
         // An own earlier attempt may have made it; somebody else's is never adopted.
-        ErrorClass::AlreadyExists => kind.find(repeating, arguments).await?,
+        ErrorClass::AlreadyExists => kind.find(repeating, arguments).await,
         _ => return Err(error),
     };
+    let found = found.map_err(maybe_made)?;
     match found.as_slice() {
         [id] => Ok(id.clone()),
         // It is now known that nothing was made.
         [] if error.is_ambiguous() => kind.create(cx, arguments).await,
         _ => Err(error),
     }
+}
+
+/// An attempt before this error may have made the resource: its intent has to stay open, whatever was answered last.
+fn maybe_made(error: AwsError) -> AwsError {
+    AwsError { residue: Residue::Unknown, ..error }
 }
 
 /// Brings a new resource to all that is wanted of it, and records it.

@@ -311,6 +311,8 @@ pub trait Kind: Send + Sync {
         ids: &[PhysicalId],
         fields: &Fields,
     ) -> Result<BTreeMap<PhysicalId, Seen>, AwsError>;
+    /// Reads one; `None` where it is absent. An error keeps its class, as a reading of many does not.
+    async fn read(&self, aws: &Aws, id: &PhysicalId) -> Result<Option<SeenResource>, AwsError>;
     async fn discover(&self, aws: &Aws) -> Result<Vec<Discovered>, AwsError>;
     async fn find(&self, cx: Creation<'_>, arguments: &Value) -> Result<Vec<PhysicalId>, AwsError>;
     async fn create(&self, cx: Creation<'_>, arguments: &Value) -> Result<PhysicalId, AwsError>;
@@ -412,6 +414,15 @@ impl<K: ResourceKind> Kind for Erased<K> {
                 .or_insert_with(|| Seen::Unreadable { reason: format!("{} `{id}` was not answered", K::NAME) });
         }
         Ok(out)
+    }
+
+    async fn read(&self, aws: &Aws, id: &PhysicalId) -> Result<Option<SeenResource>, AwsError> {
+        let read = K::read_many(aws, std::slice::from_ref(id), &Fields::All).await?;
+        match read.into_iter().find(|(found, _)| found == id) {
+            Some((_, Observation::Present(observed))) => Ok(Some(self.encode(&observed))),
+            Some((_, Observation::Unreadable(error))) => Err(error),
+            Some((_, Observation::Absent)) | None => Ok(None),
+        }
     }
 
     async fn discover(&self, aws: &Aws) -> Result<Vec<Discovered>, AwsError> {

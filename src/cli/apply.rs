@@ -4,20 +4,20 @@ use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::context::{Connected, Context, Refused, Spec, host_name};
 use super::exit::Exit;
 use super::output::{Output, Style};
 use super::plan::{Made, Select};
-use super::{audit, commit, plan, plan_text};
-use crate::apply::{self, Event, Report, Session, Watched, check_state, check_world};
+use super::{audit, commit, outcome, plan, plan_text};
+use crate::apply::{self, Event, OnFailure, Report, Session, Watched, check_state, check_world};
 use crate::aws::kinds;
 use crate::aws::resource::SecretValues;
 use crate::diagnostic::Diagnostic;
 use crate::engine;
-use crate::plan::{Plan, PlanFile, StepKind};
+use crate::plan::{PlanFile, StepKind};
 use crate::state::{Entry, Outcome, State, StateLog, Writer};
 
 /// Arguments of `opora apply`.
@@ -29,8 +29,32 @@ pub(crate) struct Apply {
     /// Does not ask; a saved plan is applied without asking.
     #[arg(long, short = 'y')]
     pub yes: bool,
+    /// What a failed step stops.
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub on_failure: Failing,
     #[command(flatten)]
     pub select: Select,
+}
+
+/// What an apply does when a step fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Failing {
+    /// Begins nothing more; what is in flight is finished and recorded.
+    Stop,
+    /// Begins nothing that depends on it, and does the rest.
+    #[default]
+    Continue,
+    /// Begins nothing more, and deletes again what this run made.
+    Rollback,
+}
+
+/// How a plan is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Running<'a> {
+    pub command: &'a str,
+    pub on_failure: OnFailure,
+    /// Whether it does not ask.
+    pub yes: bool,
 }
 
 pub(crate) async fn run(args: &Apply, context: &Context) -> Exit {
@@ -43,7 +67,7 @@ pub(crate) async fn run(args: &Apply, context: &Context) -> Exit {
     };
     context.watch_interrupt();
     let result = match &args.plan {
-        Some(path) => apply_file(path, context, &spec).await,
+        Some(path) => apply_file(path, args.running(), context, &spec).await,
         None => apply_new(args, context, &spec).await,
     };
     match result {
@@ -55,10 +79,21 @@ pub(crate) async fn run(args: &Apply, context: &Context) -> Exit {
     }
 }
 
+impl Apply {
+    fn running(&self) -> Running<'static> {
+        let on_failure = match self.on_failure {
+            Failing::Stop => OnFailure::Stop,
+            Failing::Continue => OnFailure::Continue,
+            Failing::Rollback => OnFailure::Rollback,
+        };
+        Running { command: "apply", on_failure, yes: self.yes }
+    }
+}
+
 async fn apply_new(args: &Apply, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
     let connected = context.connect(&spec.environment.scope).await?;
     let made = plan::make(context, spec, connected, &args.select.selection(), false).await?;
-    confirm_and_run(context, spec, made, args.yes, "apply").await
+    confirm_and_run(context, spec, made, args.running()).await
 }
 
 /// Shows a fresh plan, asks, and runs it.
@@ -66,8 +101,7 @@ pub(crate) async fn confirm_and_run(
     context: &Context,
     spec: &Spec,
     made: Made,
-    yes: bool,
-    command: &str,
+    running: Running<'_>,
 ) -> Result<Exit, Refused> {
     let out = &context.out;
     if !out.json {
@@ -84,21 +118,26 @@ pub(crate) async fn confirm_and_run(
         out.line(format!("{}.", plan_text::summary(&made.plan)));
     }
     // What is destroyed as a whole has no controls to keep.
-    if controls.blocks() && command != "destroy" {
+    if controls.blocks() && running.command != "destroy" {
         out.complain("refused: the plan fails controls that the spec's gate blocks on (`controls.gate`)");
         return Ok(Exit::Controls);
     }
-    let asked = !yes && !made.plan.is_empty();
+    let asked = !running.yes && !made.plan.is_empty();
     let observed_at = made.connected.aws.now();
-    if asked && !ask(out, command)? {
+    if asked && !ask(out, running.command)? {
         return Ok(Exit::Failed);
     }
     let file = PlanFile::new(made.plan, observed_at);
-    execute(context, spec, &made.connected, &made.log, &file, asked, command).await
+    execute(context, spec, &made.connected, &made.log, &file, asked, running).await
 }
 
 /// Runs a saved plan. It asks nobody: whoever saved the plan could read it, and it does that or nothing.
-async fn apply_file(path: &std::path::Path, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
+async fn apply_file(
+    path: &std::path::Path,
+    running: Running<'_>,
+    context: &Context,
+    spec: &Spec,
+) -> Result<Exit, Refused> {
     let file = load_for(path, spec)?;
     let connected = context.connect(&spec.environment.scope).await?;
     let log = context.open_state(&spec.environment, Some(&connected.aws))?;
@@ -107,7 +146,7 @@ async fn apply_file(path: &std::path::Path, context: &Context, spec: &Spec) -> R
         plan_text::print(&context.out, &file.plan);
         context.out.line(format!("{}.", plan_text::summary(&file.plan)));
     }
-    execute(context, spec, &connected, &log, &file, true, "apply").await
+    execute(context, spec, &connected, &log, &file, true, running).await
 }
 
 /// Loads a saved plan, and refuses one that is not for this spec as it is.
@@ -147,10 +186,10 @@ async fn execute(
     log: &StateLog,
     file: &PlanFile,
     check: bool,
-    command: &str,
+    running: Running<'_>,
 ) -> Result<Exit, Refused> {
     let writer = context.acquire(log, &connected.caller.arn).await?;
-    let result = execute_leased(context, spec, connected, &writer, file, check, command).await;
+    let result = execute_leased(context, spec, connected, &writer, file, check, running).await;
     let released = writer.release().await;
     let exit = result?;
     released?;
@@ -164,7 +203,7 @@ async fn execute_leased(
     writer: &Writer,
     file: &PlanFile,
     check: bool,
-    command: &str,
+    running: Running<'_>,
 ) -> Result<Exit, Refused> {
     let out = &context.out;
     let state = writer.state().await?;
@@ -186,11 +225,11 @@ async fn execute_leased(
     }
     writer
         .append(vec![
-            run_started(command, context, spec, &connected.caller.arn, Some(&file.digest), writer),
+            run_started(running.command, context, spec, &connected.caller.arn, Some(&file.digest), writer),
             applied(&file.digest, writer),
         ])
         .await?;
-    let report = engine::apply_plan(&session, &file.plan, &state).await?;
+    let report = engine::apply_plan_or(&session, &file.plan, &state, running.on_failure).await?;
     out.idle();
     let outcome = match (report.interrupted, report.is_complete()) {
         (true, _) => Outcome::Interrupted,
@@ -199,7 +238,7 @@ async fn execute_leased(
     };
     writer.append(vec![Entry::RunFinished { run: writer.run(), outcome }]).await?;
     let state = writer.state().await?;
-    print_report(context, spec, &file.plan, &report, &state, connected);
+    outcome::print(context, spec, &file.plan, &report, &state, connected);
     Ok(if report.is_complete() { Exit::Done } else { Exit::Failed })
 }
 
@@ -308,55 +347,6 @@ fn print_nothing_to_do(context: &Context, spec: &Spec, made: &Made) {
     }
 }
 
-fn print_report(context: &Context, spec: &Spec, plan: &Plan, report: &Report, state: &State, connected: &Connected) {
-    let out = &context.out;
-    let outputs = engine::outputs(&spec.environment, state);
-    if out.json {
-        out.document(
-            &json!({ "counts": plan.counts(), "report": report, "outputs": outputs, "calls": connected.aws.calls() }),
-        );
-        return;
-    }
-    for failure in &report.failed {
-        let inner = failure.error.diagnostic();
-        let diagnostic = Diagnostic {
-            detail: Some(format!("{}\n{}", failure.address, inner.detail.clone().unwrap_or_default())),
-            ..inner
-        };
-        let diagnostic = diagnostic.at_argument(&failure.address, "", "this resource");
-        out.diagnostics(&[diagnostic], &spec.sources, &spec.locator);
-    }
-    for skipped in &report.skipped {
-        let why = match &skipped.because {
-            Some(address) => format!("it needs {address}"),
-            None => "the run was stopped".to_owned(),
-        };
-        out.line(format!("  {} {}  {why}", out.style(Style::Warn, "skipped "), skipped.address));
-    }
-    let done = report.done.iter().filter(|(_, _, kind)| *kind != StepKind::Record).count();
-    let calls = connected.aws.calls();
-    let mut line = format!(
-        "{done} done, {} failed, {} skipped; {} calls, {} throttled",
-        report.failed.len(),
-        report.skipped.len(),
-        calls.total(),
-        calls.throttled
-    );
-    if report.interrupted {
-        line.push_str("; stopped, the same command goes on from here");
-    } else if !report.is_complete() {
-        line.push_str("; what was done is recorded, the same command tries the rest again");
-    }
-    out.line(line);
-    let has_outputs = outputs.as_object().is_some_and(|outputs| !outputs.is_empty());
-    if report.is_complete() && has_outputs && !state.resources.is_empty() {
-        out.line("");
-        for (name, value) in outputs.as_object().into_iter().flatten() {
-            out.line(format!("{name} = {}", plan_text::value_text(value)));
-        }
-    }
-}
-
 /// Shows a run's steps as they go.
 struct Progress<'a> {
     out: &'a Output,
@@ -386,6 +376,7 @@ impl<'a> Progress<'a> {
             Event::Failed { address, .. } => {
                 self.out.complain(format!("  failed    {address}"));
             }
+            Event::RollingBack => self.out.complain("  rolling back: what this run made is deleted again"),
             Event::Created { .. } | Event::Skipped { .. } | Event::Recovered { .. } => {}
         }
     }

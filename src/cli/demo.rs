@@ -109,7 +109,12 @@ impl Journey<'_> {
         expect(plan::run(&args, &context).await, &[Exit::Changes])?;
 
         let context = self.begin("Apply exactly that plan", "apply plan.opora");
-        let args = apply::Apply { plan: Some(plan), yes: true, select: plan::Select::default() };
+        let args = apply::Apply {
+            plan: Some(plan),
+            yes: true,
+            on_failure: Default::default(),
+            select: plan::Select::default(),
+        };
         expect(apply::run(&args, &context).await, &[Exit::Done])?;
 
         self.say("Somebody works on the account behind opora's back");
@@ -119,7 +124,8 @@ impl Journey<'_> {
         expect(drift::run(&drift::DriftArgs { managed_only: false, no_who: false }, &context).await, &[Exit::Drift])?;
 
         let context = self.begin("Repair it", "apply --yes");
-        let args = apply::Apply { plan: None, yes: true, select: plan::Select::default() };
+        let args =
+            apply::Apply { plan: None, yes: true, on_failure: Default::default(), select: plan::Select::default() };
         expect(apply::run(&args, &context).await, &[Exit::Done])?;
 
         let context = self.begin("Collect evidence for the controls", "audit --live --report audit.html");
@@ -143,8 +149,9 @@ impl Journey<'_> {
 
     /// Shows that what is protected stays, lifts the protection in the spec, and destroys.
     async fn destroy(&mut self, scope: &Scope) -> Result<(), Refused> {
-        let args = || destroy::Destroy { yes: true, select: plan::Select::default() };
-        let context = self.begin("Destroy: refused, as the key and the trail's bucket are protected", "destroy --yes");
+        let args = || destroy::Destroy { yes: true, on_failure: Default::default(), select: plan::Select::default() };
+        let context =
+            self.begin("Destroy: refused, as some of it is protected and more of it holds data", "destroy --yes");
         expect(destroy::run(&args(), &context).await, &[Exit::Failed])?;
 
         self.say("The spec lifts the protection, and says that the data may go");
@@ -161,7 +168,8 @@ impl Journey<'_> {
         let lifted = text.replace("prevent_destroy: true", "prevent_destroy: false, allow_data_loss: true");
         write(&self.dir.join(module), lifted.as_bytes())?;
         let context = self.begin("Apply that", "apply --yes");
-        let apply_args = apply::Apply { plan: None, yes: true, select: plan::Select::default() };
+        let apply_args =
+            apply::Apply { plan: None, yes: true, on_failure: Default::default(), select: plan::Select::default() };
         expect(apply::run(&apply_args, &context).await, &[Exit::Done])?;
 
         let context = self.begin("Destroy", "destroy --yes");

@@ -17,6 +17,7 @@ mod guards;
 mod import;
 mod init;
 mod job;
+mod outcome;
 mod output;
 mod plan;
 mod plan_text;

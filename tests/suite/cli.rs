@@ -10,6 +10,7 @@ mod canary;
 mod demos;
 mod drifts;
 mod errors;
+mod failures;
 mod guards;
 mod interrupt;
 mod jobs;

@@ -8,7 +8,7 @@ use aws_credential_types::Credentials;
 use aws_smithy_async::rt::sleep::SharedAsyncSleep;
 use aws_smithy_async::time::SharedTimeSource;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use opora::apply::{Event, Report, Session, Stop, recover};
+use opora::apply::{Event, OnFailure, Report, Session, Stop, recover};
 use opora::aws::resource::SecretValues;
 use opora::aws::{Aws, Pacing, Seam, connect, kinds};
 use opora::diagnostic::Diagnostic;
@@ -79,6 +79,11 @@ impl World {
 
     /// Takes up what is open, plans and applies.
     pub async fn apply(&self, environment: &Environment, destroy: bool) -> Report {
+        self.apply_or(environment, destroy, OnFailure::Continue).await
+    }
+
+    /// Takes up what is open, plans and applies; a failure stops what `on_failure` says.
+    pub async fn apply_or(&self, environment: &Environment, destroy: bool, on_failure: OnFailure) -> Report {
         let ttl = jiff::SignedDuration::from_secs(3_600);
         let writer = self.log.acquire(RunId(uuid::Uuid::new_v4()), "test", ttl).await.expect("the lease is free");
         let events = Mutex::new(Vec::new());
@@ -98,7 +103,8 @@ impl World {
             Ok(plan) => plan,
             Err(problems) => panic!("no plan: {problems:#?}"),
         };
-        let report = engine::apply_plan(&session, &plan, &self.state().await).await.expect("the log works");
+        let state = self.state().await;
+        let report = engine::apply_plan_or(&session, &plan, &state, on_failure).await.expect("the log works");
         writer.release().await.expect("the lease is released");
         report
     }

@@ -6,13 +6,14 @@
 mod changed_world;
 mod examples;
 mod mortal;
+mod rollback;
 mod schedules;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use opora::apply::{Report, Session, Stop, check_state, recover};
+use opora::apply::{OnFailure, Report, Session, Stop, check_state, recover};
 use opora::aws::resource::SecretValues;
 use opora::aws::{Aws, kinds};
 use opora::diagnostic::Diagnostic;
@@ -54,6 +55,7 @@ impl Draw {
 struct Life {
     sandbox: Sandbox,
     store: Arc<dyn Store>,
+    on_failure: OnFailure,
 }
 
 /// The schemas of all kinds, made once for all lives.
@@ -80,12 +82,12 @@ enum End {
 
 impl Life {
     fn new(seed: u64) -> Self {
-        Self { sandbox: Sandbox::in_memory(seed), store: memory() }
+        Self { sandbox: Sandbox::in_memory(seed), store: memory(), on_failure: OnFailure::Continue }
     }
 
     /// Copies account and state as they are; from here on each goes its own way.
     async fn fork(&self) -> Self {
-        let other = Self { sandbox: self.sandbox.fork(), store: memory() };
+        let other = Self { sandbox: self.sandbox.fork(), store: memory(), on_failure: self.on_failure };
         let copy = self.log(&Fate::long_life()).copy().await.expect("the state can be read");
         other.log(&Fate::long_life()).restore(&copy, false).await.expect("the state can be written");
         other
@@ -139,7 +141,7 @@ impl Life {
         let end = match self.plan(&aws, environment, &state, destroy).await {
             Ok(plan) => {
                 assert_eq!(check_state(&plan, &state), Vec::new(), "nobody else works on this state");
-                End::Ran(engine::apply_plan(&session, &plan, &state).await?)
+                End::Ran(engine::apply_plan_or(&session, &plan, &state, self.on_failure).await?)
             }
             Err(problems) => End::Refused(problems),
         };

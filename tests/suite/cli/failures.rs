@@ -1,0 +1,79 @@
+//! What a user reads when steps fail: what to do, what was left, and what was undone.
+
+use insta::assert_snapshot;
+
+use super::terminal::{Ended, SPEC, Server, Terminal};
+
+const ACCOUNT: &str = "123456789012";
+
+#[test]
+fn a_rollback_says_what_went_and_what_stays() {
+    let server = Server::start(&[]);
+    let spec = SPEC
+        .replace("main: { cidr: 10.40.0.0/16 }", "main: { cidr: 10.40.0.0/16, lifecycle: { prevent_destroy: true } }");
+    let terminal = Terminal::with(&spec).signed_in(ACCOUNT, &server);
+    server.fault("CreateSubnet", "denied");
+    let ended = terminal.run("apply --yes --quiet --brief --on-failure rollback");
+    assert_snapshot!(ended, @r#"
+      + create   kms_key.data
+      + create   subnet.private["a"]
+      + create   vpc.main
+
+    controls   repaired none   broken [controls]   unknown none
+    3 to create, 0 unchanged.
+      kept     vpc.main  vpc-[id]  it has `prevent_destroy`
+    1 rolled back, 1 kept
+    2 done, 1 failed, 0 skipped; [n] calls, [n] throttled; what was done is recorded, the same command tries the rest again
+    !   failed    subnet.private["a"]
+    !   rolling back: what this run made is deleted again
+    ! error[AWS004]: access denied
+    !   subnet.private["a"]
+    !   ec2:CreateSubnet answered UnauthorizedOperation: User: arn:aws:iam::123456789012:user/sandbox is
+    !   not authorized to perform: ec2:CreateSubnet
+    !   request id [uuid]
+    !   left behind: nothing
+    !     ╭─[opora.yaml:11:5]
+    !  11 │     private:
+    !     ·     ───┬───
+    !     ·        ╰── this resource
+    !     ╰────
+    !   help: grant the action to the caller; `opora plan --json` lists what the plan needs
+    exit 1
+    "#);
+    let left = terminal.run("state list --json").json();
+    assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
+    assert_eq!(terminal.run("state verify").code, Some(0));
+    server.admin("faults", Some("{}"));
+    assert_eq!(terminal.run("apply --yes").code, Some(0));
+    assert_eq!(terminal.run("plan").code, Some(0));
+}
+
+#[test]
+fn stop_says_what_was_not_begun() {
+    let server = Server::start(&[]);
+    let terminal = Terminal::with(SPEC).signed_in(ACCOUNT, &server);
+    server.fault("CreateVpc", "denied");
+    let ended = terminal.run("apply --yes --quiet --brief --on-failure stop");
+    assert_eq!(ended.code, Some(1));
+    assert_snapshot!(Ended { err: String::new(), ..ended }, @"");
+    let json = terminal.run("apply --yes --json --on-failure stop").json();
+    assert_eq!(json["report"]["stopped"], true);
+    assert_eq!(json["report"]["failed"][0]["error"]["code"], "UnauthorizedOperation");
+    assert_eq!(json["report"]["failed"][0]["error"]["residue"], "nothing");
+    assert_eq!(json["diagnostics"][0]["code"], "AWS004");
+    assert!(json["diagnostics"][0]["help"].is_string());
+    server.admin("faults", Some("{}"));
+    assert_eq!(terminal.run("apply --yes").code, Some(0));
+    server.fault("DeleteSubnet", "denied");
+    let ended = terminal.run("destroy --yes --quiet --brief --on-failure stop --allow-data-loss kms_key.data");
+    assert_eq!(ended.code, Some(1), "{ended}");
+    assert!(ended.out.contains("skipped  vpc.main"), "{ended}");
+    let refused = terminal.run("destroy --yes --on-failure rollback");
+    assert_snapshot!(Ended { out: String::new(), ..refused }, @"
+    ! error: invalid value 'rollback' for '--on-failure <WHAT>'
+    !   [possible values: stop, continue]
+    ! 
+    ! For more information, try '--help'.
+    exit 1
+    ");
+}
