@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::Session;
 use super::recover::FIND_BOUND_S;
-use crate::aws::resource::{Changes, ErasedUpdate, Fields, Kind};
+use crate::aws::resource::{Changes, ErasedUpdate, Kind};
 use crate::aws::tags::Owner;
 use crate::aws::wait::{self, Bound, Poll};
 use crate::aws::{AwsError, ErrorClass};
 use crate::graph::PhysicalId;
-use crate::kind::{Seen, SeenResource};
+use crate::kind::SeenResource;
 use crate::plan::{Step, compare};
 
 /// How often a change is made again where AWS goes on to show another value.
@@ -69,7 +69,7 @@ impl Change<'_> {
                 let changes = match planned {
                     Some(changes) => changes,
                     None => match self.read(session).await? {
-                        Some(seen) => Changes(self.differing(&seen)),
+                        Some(seen) => Changes(self.differing(&seen).into_iter().chain(self.local(paths)).collect()),
                         None => Changes(paths.clone()),
                     },
                 };
@@ -132,15 +132,13 @@ impl Change<'_> {
 
     /// Reads the resource; `None` where AWS shows none.
     pub(super) async fn read(&self, session: &Session<'_>) -> Result<Option<SeenResource>, AwsError> {
-        let mut found = self.kind.read_many(session.aws, std::slice::from_ref(self.id), &Fields::All).await?;
-        match found.remove(self.id) {
-            Some(Seen::Present(seen)) => Ok(Some(seen)),
-            Some(Seen::Absent) | None => Ok(None),
-            Some(Seen::Unreadable { reason }) => {
-                let message = format!("{}: {reason}", self.id);
-                Err(AwsError::own("opora:Read", ErrorClass::Denied, "Unreadable", message))
-            }
-        }
+        self.kind.read(session.aws, self.id).await
+    }
+
+    /// Of some paths, returns those that no reading can show: only the plan knows that they change.
+    fn local(&self, paths: &BTreeSet<String>) -> impl Iterator<Item = String> {
+        let schema = &self.kind.schema().arguments;
+        paths.iter().filter(|path| schema.is_local(path)).cloned()
     }
 
     /// Returns the paths at which the resource is not as it is wanted.
@@ -192,6 +190,8 @@ where
     let names_fresh = |error: &AwsError| fresh.iter().any(|name| error.message.contains(name.as_str()));
     let may_pass = |error: &AwsError| match error.class {
         ErrorClass::NotYet => true,
+        // What opora itself finds wrong with an argument no reading sets right.
+        ErrorClass::Invalid if error.service == "opora" => false,
         class if stale.contains(&class) => !fresh.is_empty(),
         ErrorClass::NotFound | ErrorClass::Invalid | ErrorClass::Denied => names_fresh(error),
         _ => false,

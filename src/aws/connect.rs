@@ -84,6 +84,22 @@ fn fixed(credentials: Credentials, region: &str) -> SdkConfig {
         .build()
 }
 
+/// Tells whether credentials that a region refused are accepted where every account is at home: then it is the region.
+///
+/// A region that is not enabled for the account answers `InvalidClientTokenId`, as it does to a key that nobody knows.
+pub async fn is_accepted_at_home(aws: &Aws) -> bool {
+    let home = match aws.region() {
+        region if region.starts_with("cn-") => "cn-north-1",
+        region if region.starts_with("us-gov-") => "us-gov-west-1",
+        _ => "us-east-1",
+    };
+    if home == aws.region() {
+        return false;
+    }
+    let config = aws_sdk_sts::config::Builder::from(aws.config()).region(Region::new(home)).build();
+    aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await.is_ok()
+}
+
 /// Asks who the caller is.
 ///
 /// # Errors

@@ -39,6 +39,10 @@ pub enum ErrorClass {
     TokenReused,
     /// The operation or service is not offered in this region or by this endpoint.
     Unsupported,
+    /// The region is not enabled for the account.
+    RegionDisabled,
+    /// The service's address has no entry in the DNS; nothing was sent.
+    NoEndpoint,
     /// AWS failed; the call may or may not have had an effect.
     Server,
     /// No answer came; the call may or may not have had an effect.
@@ -146,7 +150,9 @@ impl AwsError {
     pub fn diagnostic(&self) -> Diagnostic {
         let (code, summary, help) = explain(self.class);
         let mut detail = match self.class {
-            ErrorClass::Unreachable => format!("{} got no answer: {}", self.action(), self.message),
+            ErrorClass::Unreachable | ErrorClass::NoEndpoint => {
+                format!("{} got no answer: {}", self.action(), self.message)
+            }
             _ => format!("{} answered {}: {}", self.action(), self.code, self.message),
         };
         if let Some(id) = &self.request_id {
@@ -215,6 +221,16 @@ fn explain(class: ErrorClass) -> (&'static str, &'static str, &'static str) {
         ErrorClass::WaitedTooLong => {
             ("AWS016", "a wait ended at its bound", "look at the resource in AWS, then run it again")
         }
+        ErrorClass::RegionDisabled => (
+            "AWS018",
+            "the region is not enabled for the account",
+            "enable the region in the account's settings, or correct `region:` in the spec",
+        ),
+        ErrorClass::NoEndpoint => (
+            "AWS019",
+            "the service's address is not known",
+            "check `region:` in the spec, that the region has the service, and this machine's DNS",
+        ),
         ErrorClass::Other => ("AWS017", "a call failed", "see the message; run it again when its cause is gone"),
     }
 }
@@ -248,6 +264,8 @@ where
                 // Credentials are loaded on the way to the wire, so their failure comes as one of dispatch.
                 if text.contains("redential") || text.contains("identity") {
                     (ErrorClass::Credentials, "NoCredentials".to_owned(), text, Residue::Nothing)
+                } else if text.contains("dns error") {
+                    (ErrorClass::NoEndpoint, "NoEndpoint".to_owned(), text, Residue::Nothing)
                 } else {
                     let residue = if failure.is_user() { Residue::Nothing } else { Residue::Unknown };
                     (ErrorClass::Unreachable, "NoAnswer".to_owned(), text, residue)
@@ -367,12 +385,14 @@ fn classify(service: &str, code: &str, message: &str) -> ErrorClass {
         | "UnrecognizedClientException"
         | "AuthFailure"
         | "InvalidAccessKeyId"
+        | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException"
         | "TokenRefreshRequired"
         | "RequestExpired" => ErrorClass::Credentials,
-        "RequestTimeTooSkewed" | "InvalidSignatureException" => ErrorClass::ClockSkew,
+        "RequestTimeTooSkewed" | "RequestInTheFuture" => ErrorClass::ClockSkew,
+        "RegionDisabledException" => ErrorClass::RegionDisabled,
         "Throttling"
         | "ThrottlingException"
         | "ThrottledException"
@@ -442,6 +462,12 @@ fn classify(service: &str, code: &str, message: &str) -> ErrorClass {
 fn by_message(service: &str, code: &str, message: &str) -> Option<ErrorClass> {
     let says = |text: &str| message.contains(text);
     match (service, code) {
+        // Signed by a clock that is off; without these words the secret does not fit the key.
+        (_, "InvalidSignatureException" | "SignatureDoesNotMatch")
+            if says("Signature expired") || says("Signature not yet current") =>
+        {
+            Some(ErrorClass::ClockSkew)
+        }
         ("sagemaker", "ValidationException")
             if says("Could not find") || says("does not exist") || says("resource not found") =>
         {
@@ -502,6 +528,12 @@ mod tests {
             ("ec2", "VpcLimitExceeded", "", ErrorClass::Quota),
             ("ec2", "RequestLimitExceeded", "", ErrorClass::Throttled),
             ("cloudtrail", "TrailNotFoundException", "", ErrorClass::NotFound),
+            ("kms", "InvalidSignatureException", "Signature expired: 20260105T080000Z is now", ErrorClass::ClockSkew),
+            ("sts", "SignatureDoesNotMatch", "Signature not yet current: 20260105T", ErrorClass::ClockSkew),
+            ("kms", "InvalidSignatureException", "The request signature we calculated", ErrorClass::Credentials),
+            ("s3", "RequestTimeTooSkewed", "", ErrorClass::ClockSkew),
+            ("sts", "RegionDisabledException", "STS is not activated in this region", ErrorClass::RegionDisabled),
+            ("ec2", "OptInRequired", "", ErrorClass::Unsupported),
             ("x", "SomethingNew", "", ErrorClass::Other),
         ] {
             assert_eq!(classify(service, code, message), class, "{code}");

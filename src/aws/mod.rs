@@ -30,7 +30,7 @@ pub use pacing::{DEFAULT_SHARE, Pacing};
 pub use seam::{CallCounter, CallCounts, ClockOffset, Seam};
 
 use fence::Gate;
-use seam::{NameOperation, OnlyThrottles, PacedClient};
+use seam::{NameOperation, OnlyThrottles, PacedClient, WrongClock};
 
 /// Attempts of a call that may be repeated, the first included.
 const ATTEMPTS_MAX: u32 = 6;
@@ -72,7 +72,10 @@ macro_rules! clients {
                 pub fn $name(&self) -> &$sdk::Client {
                     self.clients.$name.get_or_init(|| {
                         let config = $sdk::config::Builder::from(&self.shared.config).interceptor(NameOperation);
-                        let config = if self.clients.once { config.retry_classifier(OnlyThrottles) } else { config };
+                        let config = match self.clients.once {
+                            true => config.retry_classifier(OnlyThrottles),
+                            false => config.retry_classifier(WrongClock),
+                        };
                         $sdk::Client::from_conf(service_config!($name, self, config))
                     })
                 }

@@ -198,6 +198,7 @@ impl HttpConnector for PacedConnector {
                 waited = true;
                 sleep.sleep(wait).await;
             }
+            let signed = signed_at(&request);
             // After all waits: what passes here is on its way.
             gate.pass(&operation).await.map_err(|reason| ConnectorError::user(reason.into()))?;
             counter.add(|counts| {
@@ -207,7 +208,7 @@ impl HttpConnector for PacedConnector {
             let sent = time.now();
             let answer = std::pin::pin!(inner.call(request));
             let limit = sleep.sleep(answer_limit(&operation));
-            let response = match futures::future::select(answer, std::pin::pin!(limit)).await {
+            let mut response = match futures::future::select(answer, std::pin::pin!(limit)).await {
                 Either::Left((response, _)) => response?,
                 Either::Right(_) => {
                     let seconds = answer_limit(&operation).as_secs();
@@ -215,6 +216,9 @@ impl HttpConnector for PacedConnector {
                 }
             };
             counter.compare_clock(response.headers().get("date"), sent, time.now());
+            if response.status().is_client_error() && is_far(signed, response.headers().get("date")) {
+                response.add_extension(SignedAtWrongTime);
+            }
             if matches!(response.status().as_u16(), 429 | 503) {
                 pacing.throttled(&service, &operation);
                 counter.add(|counts| counts.throttled += 1);
@@ -245,7 +249,54 @@ fn take_name(request: HttpRequest) -> Result<(HttpRequest, OperationName), Conne
     Ok((request, name))
 }
 
-/// Forbids to repeat a call that may have had its effect: only a throttle is known to have had none.
+/// Marks the refusal of a request whose signature has another time than AWS's clock.
+#[derive(Debug, Clone, Copy)]
+struct SignedAtWrongTime;
+
+/// How far a signature's time may be off before a refusal is put down to it; AWS refuses from five minutes on.
+const SIGNED_OFF_S: f64 = 240.0;
+
+fn signed_at(request: &HttpRequest) -> Option<f64> {
+    let text = request.headers().get("x-amz-date")?;
+    let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    Some(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second() as f64)
+}
+
+fn is_far(signed: Option<f64>, date: Option<&str>) -> bool {
+    let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+    signed.zip(date).is_some_and(|(signed, date)| (date.as_secs_f64() - signed).abs() > SIGNED_OFF_S)
+}
+
+/// Repeats what was refused for its signature's time: the SDK signs the next attempt by the clock of the answer.
+///
+/// The SDK does so itself where an error's code speaks of the clock; EC2 answers `RequestExpired`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WrongClock;
+
+impl WrongClock {
+    fn refused(context: &InterceptorContext) -> bool {
+        context.response().is_some_and(|response| response.extension::<SignedAtWrongTime>().is_some())
+    }
+}
+
+impl ClassifyRetry for WrongClock {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        match Self::refused(context) {
+            true => RetryAction::retryable_error(ErrorKind::ServerError),
+            false => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "opora: a wrong clock"
+    }
+
+    fn priority(&self) -> RetryClassifierPriority {
+        RetryClassifierPriority::run_after(RetryClassifierPriority::transient_error_classifier())
+    }
+}
+
+/// Forbids to repeat a call that may have had its effect: only a throttle, and a refusal for the clock, had none.
 ///
 /// For creates without a client token, where a blind retry after a lost reply makes a duplicate.
 #[derive(Debug, Clone, Copy)]
@@ -256,7 +307,10 @@ impl ClassifyRetry for OnlyThrottles {
         RetryAction::RetryForbidden
     }
 
-    fn classify_retry_v2(&self, _: &InterceptorContext, previous: &RetryAction) -> RetryAction {
+    fn classify_retry_v2(&self, context: &InterceptorContext, previous: &RetryAction) -> RetryAction {
+        if WrongClock::refused(context) {
+            return RetryAction::retryable_error(ErrorKind::ServerError);
+        }
         match previous {
             RetryAction::RetryIndicated(RetryReason::RetryableError { kind: ErrorKind::ThrottlingError, .. }) => {
                 RetryAction::NoActionIndicated

@@ -152,9 +152,10 @@ impl Context {
                 connect::connect(&options).await
             }
         };
-        let caller = connect::caller(&aws)
-            .await
-            .map_err(|error| Refused(vec![no_caller(&error, self.global.profile.as_deref())]))?;
+        let caller = match connect::caller(&aws).await {
+            Ok(caller) => caller,
+            Err(error) => return Err(no_caller(&aws, &error, self.global.profile.as_deref()).await.into()),
+        };
         if caller.account != scope.account {
             let detail = format!(
                 "the spec is for account `{}`, these credentials are for `{}` ({})",
@@ -349,8 +350,14 @@ fn administrator(scope: &Scope) -> Credentials {
     Credentials::from_keys(scope.account.clone(), "sandbox", None)
 }
 
-fn no_caller(error: &crate::aws::AwsError, profile: Option<&str>) -> Diagnostic {
+async fn no_caller(aws: &Aws, error: &crate::aws::AwsError, profile: Option<&str>) -> Diagnostic {
     let inner = error.diagnostic();
+    if error.code == "InvalidClientTokenId" && connect::is_accepted_at_home(aws).await {
+        let detail = format!("`{}` refuses credentials that are accepted elsewhere", aws.region());
+        return Diagnostic::error("AWS018", "the region is not enabled for the account")
+            .detail(format!("{detail}\n{}", inner.detail.unwrap_or_default()))
+            .help("enable the region in the account's settings, or correct `region:` in the spec");
+    }
     if error.class == crate::aws::ErrorClass::Credentials && error.code == "NoCredentials" {
         return Diagnostic::error("CONN001", "no AWS credentials were found")
             .detail(looked_in(&error.message, profile))

@@ -43,6 +43,9 @@ pub enum StateError {
     /// The credentials are missing, expired or wrong.
     #[error("the credentials for {location} are not accepted")]
     Credentials { location: String, source: Source },
+    /// This machine's clock is too far off for signed requests.
+    #[error("{location} refuses requests of this machine's time")]
+    ClockSkew { location: String, source: Source },
     /// The bucket does not exist.
     #[error("the bucket of {location} does not exist")]
     BucketNotFound { location: String, source: Source },
@@ -110,6 +113,7 @@ impl StateError {
             Self::Secret { .. } => "STATE010",
             Self::Location { .. } => "STATE011",
             Self::Credentials { .. } => "STATE012",
+            Self::ClockSkew { .. } => "STATE025",
             Self::HardLinks { .. } => "STATE013",
             Self::Precondition { .. } => "STATE014",
             Self::NeedsLease { .. } | Self::Stopped => "STATE015",
@@ -131,6 +135,7 @@ impl StateError {
             Self::Secret { .. } => "a secret would have been written to the state",
             Self::Location { .. } => "not a location for a state",
             Self::Credentials { .. } => "the credentials for the state are not accepted",
+            Self::ClockSkew { .. } => "this machine's clock is wrong, and the state is out of reach",
             Self::HardLinks { .. } => "the state's file system has no hard links",
             Self::Precondition { .. } => "the state's store ignores conditional writes",
             Self::NeedsLease { .. } | Self::Stopped => "the state's writer has stopped",
@@ -159,6 +164,7 @@ impl StateError {
             }
             Self::Location { .. } => "write a folder's path, `memory:` or `s3://bucket/prefix`",
             Self::Credentials { .. } => "log in again and run the same command",
+            Self::ClockSkew { .. } => "set the clock (S3 allows a difference of fifteen minutes)",
             Self::HardLinks { .. } => "keep the state on a local disk or on S3",
             Self::Precondition { .. } => "keep the state on Amazon S3, or a store that honours `If-None-Match: *`",
             Self::NeedsLease { .. } | Self::Stopped => "run the same command again; what was done is recorded",

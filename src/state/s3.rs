@@ -191,13 +191,12 @@ impl CredentialProvider for Credentials {
 }
 
 /// Error codes of S3 that say that the caller is not who he should be, rather than not allowed.
-const CREDENTIAL_CODES: [&str; 8] = [
+const CREDENTIAL_CODES: [&str; 7] = [
     "ExpiredToken",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
     "InvalidToken",
     "RequestExpired",
-    "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 ];
@@ -214,6 +213,7 @@ pub(super) fn sort_error(operation: &'static str, location: &str, error: object_
         None => Arc::new(error),
     };
     match () {
+        () if says("RequestTimeTooSkewed") => StateError::ClockSkew { location, source },
         () if unknown || CREDENTIAL_CODES.iter().any(|code| says(code)) => StateError::Credentials { location, source },
         () if says("NoSuchBucket") => StateError::BucketNotFound { location, source },
         () if denied || says("AccessDenied") => StateError::Permission { location, source },

@@ -15,6 +15,7 @@ mod guards;
 mod interrupt;
 mod jobs;
 mod lifecycle;
+mod places;
 mod records;
 mod rehearse;
 mod terminal;

@@ -5,6 +5,7 @@ mod cli;
 mod conformance;
 mod controls;
 mod engine;
+mod facts;
 mod failures;
 mod guards;
 mod iam_kinds;

@@ -1,0 +1,97 @@
+//! A state that can't be reached or written, as a user meets it: nothing is made twice, and it is never taken for empty.
+
+use std::process::Command;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use insta::assert_snapshot;
+use opora::aws::{Aws, Pacing, connect};
+
+use super::terminal::{Ended, SPEC, Server, Terminal};
+
+const ACCOUNT: &str = "123456789012";
+
+fn outsider(server: &Server) -> Aws {
+    let keys = Credentials::from_keys(ACCOUNT, "secret", None);
+    let config = aws_config::SdkConfig::builder()
+        .behavior_version(aws_config::BehaviorVersion::latest())
+        .region(aws_types::region::Region::new("us-east-1"))
+        .endpoint_url(&server.url)
+        .credentials_provider(SharedCredentialsProvider::new(keys))
+        .build();
+    Aws::new(&config, connect::live_seam(), Pacing::new(1.0))
+}
+
+/// Returns the keys and VPCs that the account has beside AWS's own.
+async fn made(server: &Server) -> (usize, usize) {
+    let aws = outsider(server);
+    let keys = aws.kms().list_keys().send().await.unwrap().keys.unwrap_or_default().len();
+    let vpcs = aws.ec2().describe_vpcs().send().await.unwrap().vpcs.unwrap_or_default();
+    (keys, vpcs.iter().filter(|vpc| vpc.is_default != Some(true)).count())
+}
+
+/// A file system that takes no file beyond a size: the limit of the process stands in for a full disk.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_disk_that_is_full_in_the_middle_of_a_run() {
+    let server = Server::start(&[]);
+    let terminal = Terminal::with(SPEC).signed_in(ACCOUNT, &server);
+    let run = |blocks: &str| {
+        let opora = terminal.command(&["apply", "--yes", "--quiet", "--brief"]);
+        let mut shell = Command::new("/bin/bash");
+        // The signal would end the process before it could say anything.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(script).arg(opora.get_program()).args(opora.get_args()).env_clear();
+        shell.envs(opora.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = shell.current_dir(terminal.path("")).output().unwrap();
+        Ended::new(output.status.code(), &output.stdout, &output.stderr)
+    };
+    let full = run("1");
+    assert_eq!(full.code, Some(1), "{full}");
+    assert!(full.err.contains("error[STATE005]: no space left for the state"), "{full}");
+    assert_eq!(terminal.run("state verify").code, Some(0));
+    let again = run("unlimited");
+    assert_eq!(again.code, Some(0), "{again}");
+    assert_eq!(terminal.run("plan").code, Some(0));
+    assert_eq!(made(&server).await, (1, 1), "nothing was made twice");
+}
+
+#[tokio::test]
+async fn a_states_bucket_that_is_gone_or_closed() {
+    let server = Server::start(&[]);
+    let spec = SPEC.replace("region: us-east-1\n", "region: us-east-1\nstate: s3://acme-state/research\n");
+    let terminal = Terminal::with(&spec).signed_in(ACCOUNT, &server);
+    assert_snapshot!(terminal.run("apply --yes --quiet"), @"
+    ! error[STATE008]: the state's bucket does not exist
+    !   the bucket of s3://acme-state/research does not exist: NoSuchBucket: The specified bucket does not
+    !   exist (request [uuid])
+    !   help: create the bucket, or correct the spec's `state:`
+    exit 1
+    ");
+    assert_eq!(made(&server).await, (0, 0));
+
+    let aws = outsider(&server);
+    aws.s3().create_bucket().bucket("acme-state").send().await.unwrap();
+    server.fault("PutObject", "denied");
+    let ended = terminal.run("apply --yes --quiet --brief");
+    assert_snapshot!(Ended { out: String::new(), ..ended }, @"");
+    assert_eq!(made(&server).await, (0, 0), "without a lease nothing is made");
+    server.admin("faults", Some("{}"));
+    assert_eq!(terminal.run("apply --yes --quiet").code, Some(0));
+
+    server.fault("ListObjectsV2", "denied");
+    let denied = terminal.run("plan --quiet");
+    assert!(denied.code == Some(1) && denied.err.starts_with("error[STATE007]: "), "{denied}");
+    server.admin("faults", Some("{}"));
+
+    let objects = aws.s3().list_objects_v2().bucket("acme-state").send().await.unwrap();
+    for object in objects.contents() {
+        aws.s3().delete_object().bucket("acme-state").key(object.key().unwrap()).send().await.unwrap();
+    }
+    aws.s3().delete_bucket().bucket("acme-state").send().await.unwrap();
+    for line in ["plan --quiet", "apply --yes --quiet", "destroy --yes --quiet", "drift --quiet"] {
+        let gone = terminal.run(line);
+        assert!(gone.code == Some(1) && gone.err.starts_with("error[STATE008]: "), "{line}: {gone}");
+    }
+    assert_eq!(made(&server).await, (1, 1), "a state that is out of reach is not an empty one");
+}
