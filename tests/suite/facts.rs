@@ -220,7 +220,12 @@ async fn an_endpoint_that_can_not_be_reached_while_planning_and_while_applying()
         assert!(report.failed.iter().all(|one| one.error.diagnostic().code == "AWS014"), "{first}: {report:#?}");
         if first == "CreateSubnet" {
             let subnet = report.failed.iter().find(|one| one.address.kind == "subnet").unwrap();
-            assert_snapshot!(text(&subnet.error.diagnostic()), @"");
+            assert_snapshot!(text(&subnet.error.diagnostic()), @"
+            AWS014: the service could not be reached
+            ec2:DescribeSubnets got no answer: dispatch failure: io error: client error (Connect): tcp connect error: Connection refused (os error 111)
+            it may have had its effect; the next apply looks before it repeats it
+            help: check the network, the endpoint and the region
+            ");
         }
         let before = world.state().await;
         // The connection stays down: nothing that is recorded is taken for gone.

@@ -111,13 +111,14 @@ fn denied_while_applying() {
     let terminal = Terminal::with(SPEC).signed_in(ACCOUNT, &server);
     server.fault("CreateVpc", "denied");
     let ended = terminal.run("apply --yes --quiet");
-    assert_snapshot!(Ended { out: String::new(), ..ended }, @r"
+    assert_snapshot!(Ended { out: String::new(), ..ended }, @"
     !   failed    vpc.main
     ! error[AWS004]: access denied
     !   vpc.main
     !   ec2:CreateVpc answered UnauthorizedOperation: User: arn:aws:iam::123456789012:user/sandbox is not
     !   authorized to perform: ec2:CreateVpc
     !   request id [uuid]
+    !   left behind: nothing
     !    ╭─[opora.yaml:9:5]
     !  9 │     main: { cidr: 10.40.0.0/16 }
     !    ·     ──┬─

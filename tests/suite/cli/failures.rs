@@ -23,7 +23,7 @@ fn a_rollback_says_what_went_and_what_stays() {
     3 to create, 0 unchanged.
       kept     vpc.main  vpc-[id]  it has `prevent_destroy`
     1 rolled back, 1 kept
-    2 done, 1 failed, 0 skipped; [n] calls, [n] throttled; what was done is recorded, the same command tries the rest again
+    2 done, 1 failed, 0 skipped; [n] calls, [n] throttled; what is left is recorded, the same command begins anew from there
     !   failed    subnet.private["a"]
     !   rolling back: what this run made is deleted again
     ! error[AWS004]: access denied
@@ -55,7 +55,17 @@ fn stop_says_what_was_not_begun() {
     server.fault("CreateVpc", "denied");
     let ended = terminal.run("apply --yes --quiet --brief --on-failure stop");
     assert_eq!(ended.code, Some(1));
-    assert_snapshot!(Ended { err: String::new(), ..ended }, @"");
+    assert_snapshot!(Ended { err: String::new(), ..ended }, @r#"
+      + create   kms_key.data
+      + create   subnet.private["a"]
+      + create   vpc.main
+
+    controls   repaired none   broken [controls]   unknown none
+    3 to create, 0 unchanged.
+      skipped  subnet.private["a"]  it needs vpc.main
+    1 done, 1 failed, 1 skipped; [n] calls, [n] throttled; what was done is recorded, the same command tries the rest again
+    exit 1
+    "#);
     let json = terminal.run("apply --yes --json --on-failure stop").json();
     assert_eq!(json["report"]["stopped"], true);
     assert_eq!(json["report"]["failed"][0]["error"]["code"], "UnauthorizedOperation");

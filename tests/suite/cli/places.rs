@@ -74,7 +74,14 @@ async fn a_states_bucket_that_is_gone_or_closed() {
     aws.s3().create_bucket().bucket("acme-state").send().await.unwrap();
     server.fault("PutObject", "denied");
     let ended = terminal.run("apply --yes --quiet --brief");
-    assert_snapshot!(Ended { out: String::new(), ..ended }, @"");
+    assert_snapshot!(Ended { out: String::new(), ..ended }, @"
+    ! error[STATE007]: access to the state is denied
+    !   access to s3://acme-state/research is denied: AccessDenied: User:
+    !   arn:aws:iam::123456789012:user/sandbox is not authorized to perform: s3:PutObject (request
+    !   [uuid])
+    !   help: grant read, write and list access to the state's location
+    exit 1
+    ");
     assert_eq!(made(&server).await, (0, 0), "without a lease nothing is made");
     server.admin("faults", Some("{}"));
     assert_eq!(terminal.run("apply --yes --quiet").code, Some(0));
