@@ -217,22 +217,31 @@ impl Call<'_> {
         places.into_iter().find_map(|place| self.get_at(&place, collection, id).map(|value| (place, value)))
     }
 
-    /// Returns every resource of the caller's account in this region and globally that has `_arn`.
+    /// Returns everything with an ARN that this caller's region shows, behind like every list.
+    ///
+    /// What has no region is shown in one region of the partition alone.
     pub(crate) fn tagged(&self) -> Vec<(Place, String, String, Value)> {
+        let shows = |place: &Place| {
+            let here = place.region == self.region || (place.region == GLOBAL && self.region == self.global_region());
+            place.account == self.account && here
+        };
         let mut found = Vec::new();
-        for (place, shelf) in self.world.store.shelves() {
-            if place.account != self.account || (place.region != self.region && place.region != GLOBAL) {
-                continue;
-            }
-            for (collection, entries) in &shelf.collections {
-                for (id, entry) in entries.iter().filter(|(_, e)| e.value.get("_arn").is_some()) {
-                    if let Some(value) = resolve(&entry.value, self.now) {
-                        found.push((place.clone(), collection.clone(), id.clone(), value));
-                    }
-                }
+        for (place, shelf) in self.world.store.shelves().filter(|(place, _)| shows(place)) {
+            for collection in shelf.collections.keys() {
+                let all = self.list_at(place, collection).into_iter().filter(|(_, value)| value.get("_arn").is_some());
+                found.extend(all.map(|(id, value)| (place.clone(), collection.clone(), id, value)));
             }
         }
         found
+    }
+
+    /// Returns the region of the partition in which the tagging API has what belongs to no region.
+    fn global_region(&self) -> &'static str {
+        match self.partition() {
+            "aws-cn" => "cn-north-1",
+            "aws-us-gov" => "us-gov-west-1",
+            _ => "us-east-1",
+        }
     }
 
     /// Keeps an object's bytes and returns their hash.

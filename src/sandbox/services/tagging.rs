@@ -1,6 +1,7 @@
 //! The resource groups tagging API: finds every resource that has `_arn` by its tags.
 //!
-//! Only resources that have or had tags are found, as AWS documents.
+//! Only resources that have tags are found; of those that once had some, AWS may also tell. IAM's users and roles are
+//! not found, as AWS documents, and budgets neither, of which it says nothing.
 
 use serde_json::{Value, json};
 
@@ -17,6 +18,9 @@ pub(super) const OPERATIONS: Operations = &[
     ("TagResources", tag_resources),
     ("UntagResources", untag_resources),
 ];
+
+/// The most resources on a page.
+const PAGE_MAX: u64 = 100;
 
 struct Found {
     place: Place,
@@ -58,6 +62,10 @@ fn get_resources(call: &mut Call<'_>, input: &Value) -> Answer {
     let filters = input["TagFilters"].as_array().cloned().unwrap_or_default();
     if !arns.is_empty() && (!types.is_empty() || !filters.is_empty()) {
         let message = "ResourceARNList can not be combined with filters";
+        return Err(AwsError::new("InvalidParameterException", message));
+    }
+    if input.get("ResourcesPerPage").and_then(Value::as_u64).is_some_and(|rows| !(1..=PAGE_MAX).contains(&rows)) {
+        let message = format!("ResourcesPerPage must be between 1 and {PAGE_MAX}");
         return Err(AwsError::new("InvalidParameterException", message));
     }
     let matches = |found: &Found| {
