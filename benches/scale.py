@@ -32,11 +32,11 @@ assert sum(MIX.values()) == 1000
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-inference:2.6.0-gpu-py312"
 
 
-def arguments(kind, n):
-    vpc = f"$(vpc.n{n % MIX['vpc']}.id)"
+def arguments(kind, n, vpcs):
+    vpc = f"$(vpc.n{n % vpcs}.id)"
     return {
         "vpc": lambda: {"cidr": f"10.{n % 200}.0.0/16"},
-        "subnet": lambda: {"vpc": vpc, "zone": "us-east-1a", "cidr": f"10.{n % MIX['vpc']}.{n // MIX['vpc'] % 250}.0/24"},
+        "subnet": lambda: {"vpc": vpc, "zone": "us-east-1a", "cidr": f"10.{n % vpcs}.{n // vpcs}.0/24"},
         "internet_gateway": lambda: {"vpc": f"$(vpc.n{n}.id)"},
         "route_table": lambda: {"vpc": vpc},
         "security_group": lambda: {"vpc": vpc, "description": f"Group {n}", "ingress": [
@@ -63,7 +63,8 @@ def arguments(kind, n):
 
 def spec(size):
     resources = {
-        kind: {f"n{n}": arguments(kind, n) for n in range(share * size // 1000)} for kind, share in MIX.items()
+        kind: {f"n{n}": arguments(kind, n, MIX["vpc"] * size // 1000) for n in range(share * size // 1000)}
+        for kind, share in MIX.items()
     }
     roles = resources["iam_role"]
     roles.popitem()
@@ -129,6 +130,9 @@ def main():
             pathlib.Path(folder, "opora.yaml").write_text(yaml(spec(size)))
             at = {"cwd": folder, "env": environment}
             account = str(pathlib.Path(folder, "account"))
+            # An account of this size has raised its quotas.
+            pathlib.Path(account).mkdir()
+            pathlib.Path(account, "conditions.json").write_text(json.dumps({"quotas": {"*": 10 * size}}))
             code, out, err, wall, cpu, memory = run([opora, "apply", "--yes", "--brief", f"--sandbox={account}"], **at)
             if code != 0:
                 sys.exit(f"apply failed ({code}):\n{err[:3000]}")
@@ -148,11 +152,14 @@ def measure(opora, url, at):
     code, out, err, wall, cpu, memory = run([opora, "plan", "--timings", *common], **at)
     if code != 0:
         sys.exit(f"the plan is not empty ({code}):\n{err[:3000]}")
-    made = collections.Counter(call["service"] for call in calls(url)[before:])
+    new = calls(url)[before:]
+    made = collections.Counter(call["service"] for call in new)
+    each = collections.Counter(f'{call["service"]}:{call["operation"]}' for call in new)
     aside = sum(made.values()) - made["s3"] - made["kms"]
     print(f"  plan without change: {wall:.2f} s wall, {cpu:.2f} s CPU, {memory:.0f} MB at most")
     print("    " + "\n    ".join(line for line in err.splitlines() if " MB at most" in line))
     print(f"    {sum(made.values())} calls, {aside} without S3 and KMS: {dict(sorted(made.items()))}")
+    print("    most: " + ", ".join(f"{name} {count}" for name, count in each.most_common() if count >= 10))
     code, out, err, wall, cpu, memory = run([opora, "audit", "--spec", "--json"], **at)
     print(f"  checks of the spec: {wall:.2f} s wall, {cpu:.2f} s CPU, {memory:.0f} MB at most")
 

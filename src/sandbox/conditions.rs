@@ -4,6 +4,8 @@
 //! on by default.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,16 @@ pub struct Conditions {
     pub catalogue: BTreeMap<String, BTreeSet<String>>,
     /// Faults, the first that applies is taken.
     pub faults: Vec<Fault>,
+}
+
+/// Reads conditions from a file; none where there is no file.
+pub(super) fn read(path: &Path) -> io::Result<Conditions> {
+    if !path.exists() {
+        return Ok(Conditions::default());
+    }
+    serde_json::from_str(&fs::read_to_string(path)?).map_err(|error| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no conditions: {error}", path.display()))
+    })
 }
 
 /// One token bucket.

@@ -60,6 +60,9 @@ pub use quota::{QUOTAS, Quota};
 use store::Store;
 use world::World;
 
+/// The file in a world's folder that holds its conditions.
+const CONDITIONS_FILE: &str = "conditions.json";
+
 /// A simulated AWS; clones share one world.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
@@ -76,10 +79,13 @@ impl Sandbox {
     }
 
     /// Opens a world in a folder, made if absent, on a virtual clock that goes on where it stopped.
+    ///
+    /// The conditions are those of the folder's `conditions.json`, where there is one.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let store = Store::open(dir, 0, VIRTUAL_START)?;
         let clock = Clock::virtual_at(store.header.now);
-        let world = World::new(store, Some(dir.to_owned()))?;
+        let mut world = World::new(store, Some(dir.to_owned()))?;
+        world.conditions = conditions::read(&dir.join(CONDITIONS_FILE))?;
         Ok(Sandbox { world: Arc::new(Mutex::new(world)), clock })
     }
 
