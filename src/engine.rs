@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::apply::{self, OnFailure, Session, Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
+use crate::apply::{
+    self, OnFailure, Session, Unmanaged, observe_new, observe_recorded, observe_unmanaged, wanted_fields,
+};
+use crate::aws::bulk::Recorded;
 use crate::aws::history::{self, Question, Writers};
 use crate::aws::resource::Fields;
 use crate::aws::{Aws, AwsError, kinds};
@@ -92,16 +95,31 @@ fn lifecycle(value: &Value) -> Lifecycle {
     serde_json::from_value(value.clone()).unwrap_or(Lifecycle { prevent_destroy: true, ..Lifecycle::default() })
 }
 
+/// Returns what the records say of the resources that are complete and wholly as opora made them.
+fn recorded(environment: &Environment, state: &State) -> BTreeMap<Address, Recorded> {
+    let whole = |record: &&crate::state::Record| record.complete && lifecycle(&record.lifecycle).ignore.is_empty();
+    let one = |(address, record): (&Address, &crate::state::Record)| {
+        let owner = crate::kind::Owner::new(&environment.scope.environment, address, record.generation);
+        let (arguments, attributes) = (record.arguments.clone(), record.attributes.clone());
+        (address.clone(), Recorded { arguments, attributes, owner })
+    };
+    state.resources.iter().filter(|(_, record)| whole(record)).map(one).collect()
+}
+
 /// Reads every recorded resource, in bulk, with the arguments that the spec or the record sets.
+///
+/// For a spec, a bulk answer that may be late counts where it says what the record says. Without one, what was
+/// changed by others is looked for, and each service is asked itself.
 pub async fn observe_state(aws: &Aws, environment: Option<&Environment>, state: &State) -> Observed {
     let ids =
         state.resources.iter().map(|(address, record)| (address.clone(), (record.kind.clone(), record.id.clone())));
     let desired = environment.into_iter().flat_map(|environment| environment.resources.values());
     let set = desired.map(|desired| (desired.kind.as_str(), &desired.arguments));
-    let recorded = state.resources.values().map(|record| (record.kind.as_str(), &record.arguments));
-    let fields = wanted_fields(set.chain(recorded));
+    let had = state.resources.values().map(|record| (record.kind.as_str(), &record.arguments));
+    let fields = wanted_fields(set.chain(had));
+    let recorded = environment.map(|environment| recorded(environment, state)).unwrap_or_default();
     let mut ids: BTreeMap<Address, (String, PhysicalId)> = ids.collect();
-    let mut seen = observe(aws, &kinds::get, &ids, &fields).await;
+    let mut seen = observe_recorded(aws, &kinds::get, &ids, &fields, &recorded).await;
     // A run that was killed right after a create call may have made what is not shown yet.
     let is_new = |address: &Address| state.resources.get(address).is_some_and(|record| !record.complete);
     ids.retain(|address, _| seen[address] == Seen::Absent && is_new(address));

@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use rebuild::{By, Found, Leftover, Rebuilt, Search, rebuild};
 pub use recover::recover;
-pub use refresh::{Unmanaged, observe, observe_new, observe_unmanaged, wanted_fields};
+pub use refresh::{Unmanaged, observe, observe_new, observe_recorded, observe_unmanaged, wanted_fields};
 pub use rollback::{Kept, Rollback};
 pub use run::{OnFailure, Report, Skipped, StepFailure, changes_since, check_state, check_world, run, run_or};
 

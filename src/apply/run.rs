@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::rollback::{Made, Rollback, Undoing};
 use super::step::{Context, Outcome, run_step};
-use super::{Event, Session, observe};
+use super::{Event, Session, observe_recorded};
+use crate::aws::bulk::Recorded;
 use crate::aws::history::{self, Question, Writers};
 use crate::aws::resource::Kind;
 use crate::aws::{Aws, AwsError, Residue};
@@ -96,7 +97,8 @@ pub async fn changes_since(
     let fields = super::wanted_fields(
         plan.bound.values().filter_map(|bound| bound.seen.present().map(|seen| (bound.kind.as_str(), &seen.arguments))),
     );
-    let seen = observe(aws, kinds, &ids, &fields).await;
+    let recorded = plan.bound.iter().filter_map(|(address, bound)| Some((address.clone(), planned(bound)?))).collect();
+    let seen = observe_recorded(aws, kinds, &ids, &fields, &recorded).await;
     let changed: Vec<_> =
         plan.bound.iter().filter(|(address, bound)| seen[*address].digest() != bound.digest).collect();
     let questions: Vec<Question> = changed.iter().map(|(_, bound)| question(kinds, bound, since)).collect();
@@ -109,6 +111,13 @@ pub async fn changes_since(
             .help("`opora plan` shows what would happen now")
     };
     changed.iter().zip(writers).map(one).collect()
+}
+
+/// Returns what the plan saw of a resource.
+fn planned(bound: &Bound) -> Option<Recorded> {
+    let seen = bound.seen.present()?;
+    let owner = seen.owner.clone()?;
+    Some(Recorded { arguments: seen.arguments.clone(), attributes: seen.attributes.clone(), owner })
 }
 
 fn question(kinds: &(dyn Fn(&str) -> Option<&'static dyn Kind> + Sync), bound: &Bound, since: Timestamp) -> Question {

@@ -317,6 +317,7 @@ pub(crate) fn iam_prefix(sdk: &str) -> &str {
     match sdk {
         "bedrockruntime" => "bedrock",
         "cloudwatchlogs" => "logs",
+        "resourcegroupstaggingapi" => "tag",
         other => other,
     }
 }

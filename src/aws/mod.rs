@@ -3,6 +3,7 @@
 //! The only module, with the job engines, that names an SDK crate. It reads no spec and decides no change:
 //! it is told what to read and what to call.
 
+pub mod bulk;
 pub mod connect;
 mod error;
 mod fence;
@@ -107,6 +108,7 @@ clients! {
     sagemaker: aws_sdk_sagemaker,
     secretsmanager: aws_sdk_secretsmanager,
     sts: aws_sdk_sts,
+    tagging: aws_sdk_resourcegroupstagging,
 }
 
 impl Aws {

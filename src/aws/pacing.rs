@@ -88,7 +88,8 @@ const fn per_second(rate: f64) -> Limit {
 
 /// Returns the bucket's name and the published limit, per account and region.
 ///
-/// Sources: EC2 "Request throttling for the EC2 API", KMS "Request quotas", CloudTrail "Quotas"; for the
+/// Sources: EC2 "Request throttling for the EC2 API", KMS "Request quotas", CloudTrail "Quotas", Tag Editor
+/// "Service quotas"; for the
 /// others a start value that throttles correct.
 fn limit<'n>(service: &str, operation: &'n str) -> (&'n str, Limit) {
     let reads = ["Describe", "Get", "List"].iter().any(|prefix| operation.starts_with(prefix));
@@ -110,6 +111,7 @@ fn limit<'n>(service: &str, operation: &'n str) -> (&'n str, Limit) {
         ("cloudtrail", "LookupEvents") => per_second(2.0),
         ("cloudtrail", _) if reads => per_second(10.0),
         ("cloudtrail", _) => per_second(1.0),
+        ("tag", _) => per_second(15.0),
         ("s3", _) => per_second(200.0),
         (_, _) if reads => Limit { burst: 40.0, per_second: 20.0 },
         (_, _) => Limit { burst: 20.0, per_second: 10.0 },

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::bulk::InBulk;
 use super::tags::{Owner, Tags};
 use super::{Aws, AwsError, ErrorClass};
 use crate::graph::{Address, PhysicalId};
@@ -223,6 +224,8 @@ pub trait ResourceKind: Send + Sync + 'static {
     ///
     /// A plan then deletes or replaces one only where the loss is allowed at its address, or `holds` finds it empty.
     const HOLDS_DATA: bool = false;
+    /// What AWS's lists leave out of it and is known in bulk all the same, where there is something.
+    const IN_BULK: Option<InBulk> = None;
 
     /// What the user sets. Doc comments become the reference page; the type's own is the page's text.
     type Arguments: Serialize + DeserializeOwned + JsonSchema + Clone + std::fmt::Debug + Send + Sync;
@@ -240,6 +243,8 @@ pub trait ResourceKind: Send + Sync + 'static {
     }
 
     /// Reads many by their ids, in as few calls as AWS allows; each id has to be answered.
+    ///
+    /// With an [`InBulk`], tags and fixed arguments that `fields` does not want are left out if that saves calls.
     fn read_many(
         aws: &Aws,
         ids: &[PhysicalId],
@@ -303,6 +308,7 @@ pub struct ErasedUpdate<'a> {
 pub trait Kind: Send + Sync {
     /// Returns its name and schemas.
     fn schema(&self) -> &KindSchema;
+    fn in_bulk(&self) -> Option<InBulk>;
     fn check(&self, arguments: &Value) -> Vec<Problem>;
     fn predict(&self, arguments: &Value, owner: &Owner, scope: &Scope) -> Map<String, Value>;
     async fn read_many(
@@ -381,6 +387,10 @@ impl<K: ResourceKind> Erased<K> {
 impl<K: ResourceKind> Kind for Erased<K> {
     fn schema(&self) -> &KindSchema {
         &self.schema
+    }
+
+    fn in_bulk(&self) -> Option<InBulk> {
+        K::IN_BULK
     }
 
     fn check(&self, arguments: &Value) -> Vec<Problem> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 pub use crate::kind::{Owner, Tags};
 
-const ENVIRONMENT: &str = "opora:environment";
+pub(super) const ENVIRONMENT: &str = "opora:environment";
 const ADDRESS: &str = "opora:address";
 const GENERATION: &str = "opora:generation";
 

@@ -1,11 +1,13 @@
 //! An IAM instance profile: how an EC2 instance carries a role.
 //!
 //! Calls: CreateInstanceProfile; AddRoleToInstanceProfile, RemoveRoleFromInstanceProfile, TagInstanceProfile,
-//! UntagInstanceProfile; DeleteInstanceProfile. Reads: GetInstanceProfile per profile (ListInstanceProfiles
-//! leaves the tags out).
+//! UntagInstanceProfile; DeleteInstanceProfile. Reads: ListInstanceProfiles, which leaves the tags out, where they
+//! are known in bulk, else GetInstanceProfile per profile.
 //! Waits: until GetInstanceProfile finds the new profile. EC2 may not know it for some seconds more; it waits.
 //! Traps: a profile holds one role at most, so another role needs the old one out first; instances keep the
 //! old role's credentials until they expire.
+
+use std::collections::BTreeMap;
 
 use aws_sdk_iam::types::InstanceProfile;
 use futures::future::join_all;
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::iam_account::{gone, iam_tags, split_tags};
+use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Observed, ResourceKind, Update, default_name,
 };
@@ -65,8 +68,9 @@ impl ResourceKind for IamInstanceProfile {
     const NAME: &'static str = "iam_instance_profile";
     const SERVICE: &'static str = "iam";
     const IDENTITY: Identity = Identity::UniqueName;
+    const IN_BULK: Option<InBulk> = Some(InBulk::tags("iam:instance-profile"));
     const ACTIONS: Actions = Actions {
-        read: &["iam:GetInstanceProfile", "iam:ListInstanceProfiles"],
+        read: &["iam:GetInstanceProfile", "iam:ListInstanceProfiles", "tag:GetResources"],
         create: &[
             "iam:AddRoleToInstanceProfile",
             "iam:CreateInstanceProfile",
@@ -97,8 +101,17 @@ impl ResourceKind for IamInstanceProfile {
     async fn read_many(
         aws: &Aws,
         ids: &[PhysicalId],
-        _: &Fields,
+        fields: &Fields,
     ) -> Result<Vec<(PhysicalId, Observation<Self>)>, AwsError> {
+        if !fields.wants("tags") {
+            let mut found: BTreeMap<String, InstanceProfile> =
+                list(aws).await?.into_iter().map(|it| (it.instance_profile_name.clone(), it)).collect();
+            let answer = |id: &PhysicalId| match found.remove(id.as_str()) {
+                Some(profile) => (id.clone(), Observation::Present(Box::new(observed(profile)))),
+                None => (id.clone(), Observation::Absent),
+            };
+            return Ok(ids.iter().map(answer).collect());
+        }
         let reads = ids.iter().map(|id| async move {
             let observation = match get(aws, id.as_str()).await {
                 Ok(Some(profile)) => Observation::Present(Box::new(observed(profile))),
@@ -111,11 +124,7 @@ impl ResourceKind for IamInstanceProfile {
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
-        let mut pages = aws.iam().list_instance_profiles().max_items(1000).into_paginator().items().send();
-        let mut names = Vec::new();
-        while let Some(profile) = pages.next().await {
-            names.push(profile?.instance_profile_name);
-        }
+        let names: Vec<String> = list(aws).await?.into_iter().map(|profile| profile.instance_profile_name).collect();
         let reads = join_all(names.iter().map(|name| get(aws, name))).await;
         let mut out = Vec::new();
         for (name, read) in names.into_iter().zip(reads) {
@@ -186,6 +195,16 @@ impl ResourceKind for IamInstanceProfile {
 
 fn name_of(cx: &Creation<'_>, arguments: &Arguments) -> String {
     arguments.name.clone().unwrap_or_else(|| cx.default_name(128))
+}
+
+/// Lists all profiles, without their tags.
+async fn list(aws: &Aws) -> Result<Vec<InstanceProfile>, AwsError> {
+    let mut pages = aws.iam().list_instance_profiles().max_items(1000).into_paginator().items().send();
+    let mut out = Vec::new();
+    while let Some(profile) = pages.next().await {
+        out.push(profile?);
+    }
+    Ok(out)
 }
 
 async fn get(aws: &Aws, name: &str) -> Result<Option<InstanceProfile>, AwsError> {

@@ -3,7 +3,8 @@
 //! Calls: CreatePolicy; CreatePolicyVersion, ListPolicyVersions, DeletePolicyVersion, AttachRolePolicy,
 //! DetachRolePolicy, TagPolicy, UntagPolicy; DeletePolicy with ListEntitiesForPolicy, DetachUserPolicy,
 //! DetachGroupPolicy. Reads: GetPolicy, GetPolicyVersion and ListEntitiesForPolicy per policy for up to three,
-//! GetPolicy per policy and one walk through GetAccountAuthorizationDetails for more.
+//! one walk through GetAccountAuthorizationDetails for more, and GetPolicy per policy whose tags and description are
+//! not known in bulk.
 //! Waits: until GetPolicy finds the new policy.
 //! Traps: five versions are kept at most, so the oldest that is not in force goes first; an ARN is made of
 //! account, path and name, so it is known before the create. A policy that is someone's permissions boundary
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::iam_account::{BULK_MIN, document, gone, iam_tags, policy_details, split_tags};
+use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Observed, ResourceKind, Update, default_name,
 };
@@ -84,6 +86,8 @@ impl ResourceKind for IamPolicy {
     const NAME: &'static str = "iam_policy";
     const SERVICE: &'static str = "iam";
     const IDENTITY: Identity = Identity::UniqueName;
+    const IN_BULK: Option<InBulk> =
+        Some(InBulk { tagged_as: "iam:policy", fixed: &["description"], unique: Some("policy_id") });
     const ACTIONS: Actions = Actions {
         read: &[
             "iam:GetAccountAuthorizationDetails",
@@ -91,6 +95,7 @@ impl ResourceKind for IamPolicy {
             "iam:GetPolicyVersion",
             "iam:ListEntitiesForPolicy",
             "iam:ListPolicies",
+            "tag:GetResources",
         ],
         create: &["iam:AttachRolePolicy", "iam:CreatePolicy", "iam:TagPolicy"],
         update: &[
@@ -314,6 +319,18 @@ impl Account {
         Ok(Self { policies, roles })
     }
 
+    /// Returns a policy as far as the walk has it: without description and tags.
+    fn policy(&self, arn: &str) -> Option<Policy> {
+        let found = self.policies.get(arn)?;
+        let policy = Policy::builder()
+            .set_arn(found.arn.clone())
+            .set_policy_id(found.policy_id.clone())
+            .set_policy_name(found.policy_name.clone())
+            .set_path(found.path.clone())
+            .set_default_version_id(found.default_version_id.clone());
+        Some(policy.build())
+    }
+
     /// Returns the document of a version, where the walk saw it.
     fn document(&self, arn: &str, version: &str) -> Option<PolicyDocument> {
         let versions = self.policies.get(arn)?.policy_version_list();
@@ -323,7 +340,14 @@ impl Account {
 }
 
 async fn read_one(aws: &Aws, id: &PhysicalId, fields: &Fields, account: Option<&Account>) -> Observation<IamPolicy> {
-    let policy = match get_policy(aws, id.as_str()).await {
+    // Only GetPolicy has these.
+    let whole = fields.wants("tags") || fields.wants("description");
+    let listed = account.filter(|_| !whole).and_then(|account| account.policy(id.as_str()));
+    let read = match listed {
+        Some(policy) => Ok(Some(policy)),
+        None => get_policy(aws, id.as_str()).await,
+    };
+    let policy = match read {
         Ok(Some(policy)) => policy,
         Ok(None) => return Observation::Absent,
         Err(error) => return Observation::Unreadable(error),

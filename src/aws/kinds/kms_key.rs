@@ -17,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
 };
@@ -121,6 +122,7 @@ impl ResourceKind for KmsKey {
     const SERVICE: &'static str = "kms";
     const IDENTITY: Identity = Identity::Tags;
     const HOLDS_DATA: bool = true;
+    const IN_BULK: Option<InBulk> = Some(InBulk::tags("kms:key"));
     const ACTIONS: Actions = Actions {
         read: &[
             "kms:DescribeKey",
@@ -129,6 +131,7 @@ impl ResourceKind for KmsKey {
             "kms:ListAliases",
             "kms:ListKeys",
             "kms:ListResourceTags",
+            "tag:GetResources",
         ],
         create: &["kms:CreateKey", "kms:TagResource", "kms:CreateAlias", "kms:PutKeyPolicy", "kms:EnableKeyRotation"],
         update: &[
@@ -380,7 +383,7 @@ async fn read_one(
     let (policy, rotation, tags) = futures::join!(
         read_policy(aws, id, fields.wants("policy")),
         read_rotation(aws, &key, fields.wants("rotation")),
-        tags(aws, id.as_str()),
+        read_tags(aws, id, fields.wants("tags")),
     );
     let mut unreadable = BTreeMap::new();
     let mut note = |path: &str, error: &AwsError| {
@@ -426,6 +429,10 @@ async fn read_one(
         state: key.key_state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
     };
     Observation::Present(Box::new(Observed { arguments, attributes, owner, unreadable }))
+}
+
+async fn read_tags(aws: &Aws, id: &PhysicalId, wanted: bool) -> Result<Vec<(String, String)>, AwsError> {
+    if wanted { tags(aws, id.as_str()).await } else { Ok(Vec::new()) }
 }
 
 async fn read_policy(aws: &Aws, id: &PhysicalId, wanted: bool) -> Result<Option<PolicyDocument>, AwsError> {

@@ -2,7 +2,7 @@
 //!
 //! Calls: CreateLogGroup; PutRetentionPolicy, DeleteRetentionPolicy, AssociateKmsKey, DisassociateKmsKey,
 //! PutLogGroupDeletionProtection, TagResource, UntagResource; DeleteLogGroup. Reads: DescribeLogGroups in pages
-//! below the names' common prefix, ListTagsForResource per group.
+//! below the names' common prefix, ListTagsForResource per group whose tags are not known in bulk.
 //! Waits: on the key's policy, which CloudWatch Logs sees a little later than KMS.
 //! Traps: services make their own group of the expected name when they write first, so a create can meet one.
 //! Tags hang on the ARN without its trailing `:*`. A retention policy deletes what is already older.
@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update, default_name,
 };
@@ -111,8 +112,9 @@ impl ResourceKind for LogGroup {
     const SERVICE: &'static str = "logs";
     const IDENTITY: Identity = Identity::UniqueName;
     const HOLDS_DATA: bool = true;
+    const IN_BULK: Option<InBulk> = Some(InBulk::tags("logs:log-group"));
     const ACTIONS: Actions = Actions {
-        read: &["logs:DescribeLogGroups", "logs:ListTagsForResource"],
+        read: &["logs:DescribeLogGroups", "logs:ListTagsForResource", "tag:GetResources"],
         create: &["logs:CreateLogGroup", "logs:TagResource", "logs:PutRetentionPolicy"],
         update: &[
             "logs:AssociateKmsKey",
@@ -160,13 +162,13 @@ impl ResourceKind for LogGroup {
     async fn read_many(
         aws: &Aws,
         ids: &[PhysicalId],
-        _fields: &Fields,
+        fields: &Fields,
     ) -> Result<Vec<(PhysicalId, Observation<Self>)>, AwsError> {
         let names: Vec<&str> = ids.iter().map(PhysicalId::as_str).collect();
         let found = groups(aws, common_prefix(&names)).await?;
         let reads = ids.iter().map(|id| async {
             let observation = match found.get(id.as_str()) {
-                Some(group) => observe(aws, group).await,
+                Some(group) => observe(aws, group, fields.wants("tags")).await,
                 None => Observation::Absent,
             };
             (id.clone(), observation)
@@ -330,10 +332,11 @@ async fn tags(aws: &Aws, arn: &str) -> Result<Tags, AwsError> {
     Ok(output.tags.unwrap_or_default().into_iter().collect())
 }
 
-async fn observe(aws: &Aws, group: &Group) -> Observation<LogGroup> {
+async fn observe(aws: &Aws, group: &Group, with_tags: bool) -> Observation<LogGroup> {
     let arn = arn(group);
     let mut unreadable = BTreeMap::new();
-    let (user, owner) = match tags(aws, &arn).await {
+    let read = if with_tags { tags(aws, &arn).await } else { Ok(Tags::new()) };
+    let (user, owner) = match read {
         Ok(tags) => split(tags),
         Err(error) if error.is_not_found() => return Observation::Absent,
         Err(error) => {

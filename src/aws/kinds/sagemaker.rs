@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::aws::resource::{Creation, Discovered, default_name};
+use crate::aws::resource::{Creation, Discovered, Fields, default_name};
 use crate::aws::tags::{Owner, TagChanges, Tags, split};
 use crate::aws::{Aws, AwsError};
 use crate::graph::PhysicalId;
@@ -74,6 +74,11 @@ pub(super) async fn tags(aws: &Aws, arn: &str) -> Result<(Tags, Option<Owner>), 
         out.push((tag.key.unwrap_or_default(), tag.value.unwrap_or_default()));
     }
     Ok(split(out))
+}
+
+/// Reads the tags of an ARN, where they are wanted.
+pub(super) async fn read_tags(aws: &Aws, arn: &str, fields: &Fields) -> Result<(Tags, Option<Owner>), AwsError> {
+    if fields.wants("tags") { tags(aws, arn).await } else { Ok(Default::default()) }
 }
 
 /// Sets new tags, then takes old ones away.

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::sagemaker::{
-    NAME_PATTERN, discovered, find_by_name, int, name_of, predict_name, retag, sdk_tags, tags, text,
+    NAME_PATTERN, discovered, find_by_name, int, name_of, predict_name, read_tags, retag, sdk_tags, text,
 };
+use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
 };
@@ -121,8 +122,9 @@ impl ResourceKind for SagemakerEndpoint {
     const SERVICE: &'static str = "sagemaker";
     const IDENTITY: Identity = Identity::UniqueName;
     const HOLDS_DATA: bool = true;
+    const IN_BULK: Option<InBulk> = Some(InBulk::tags("sagemaker:endpoint"));
     const ACTIONS: Actions = Actions {
-        read: &["sagemaker:DescribeEndpoint", "sagemaker:ListEndpoints", "sagemaker:ListTags"],
+        read: &["sagemaker:DescribeEndpoint", "sagemaker:ListEndpoints", "sagemaker:ListTags", "tag:GetResources"],
         create: &["sagemaker:CreateEndpoint", "sagemaker:AddTags"],
         update: &["sagemaker:AddTags", "sagemaker:DeleteTags", "sagemaker:UpdateEndpoint"],
         delete: &["sagemaker:DeleteEndpoint"],
@@ -156,9 +158,9 @@ impl ResourceKind for SagemakerEndpoint {
     async fn read_many(
         aws: &Aws,
         ids: &[PhysicalId],
-        _fields: &Fields,
+        fields: &Fields,
     ) -> Result<Vec<(PhysicalId, Observation<Self>)>, AwsError> {
-        let reads = ids.iter().map(|id| async { (id.clone(), read_one(aws, id.as_str()).await) });
+        let reads = ids.iter().map(|id| async { (id.clone(), read_one(aws, id.as_str(), fields).await) });
         Ok(join_all(reads).await)
     }
 
@@ -331,7 +333,7 @@ async fn describe(aws: &Aws, name: &str) -> Result<DescribeEndpointOutput, AwsEr
     Ok(aws.sagemaker().describe_endpoint().endpoint_name(name).send().await?)
 }
 
-async fn read_one(aws: &Aws, name: &str) -> Observation<SagemakerEndpoint> {
+async fn read_one(aws: &Aws, name: &str, fields: &Fields) -> Observation<SagemakerEndpoint> {
     let found = match describe(aws, name).await {
         Ok(found) if found.endpoint_status() == Some(&EndpointStatus::Deleting) => return Observation::Absent,
         Ok(found) => found,
@@ -352,7 +354,7 @@ async fn read_one(aws: &Aws, name: &str) -> Observation<SagemakerEndpoint> {
         status: status(&found),
     };
     let mut observed = Observed::<SagemakerEndpoint>::new(arguments, attributes, None);
-    let (user, owner) = observed.field("tags", tags(aws, &arn).await);
+    let (user, owner) = observed.field("tags", read_tags(aws, &arn, fields).await);
     observed.arguments.tags = user;
     observed.owner = owner;
     Observation::Present(Box::new(observed))

@@ -13,12 +13,13 @@ use futures::future::join_all;
 use serde_json::{Map, Value};
 
 use super::sagemaker::{
-    Vpc, discovered, find_by_name, int, name_of, natural, predict_name, retag, sdk_tags, tags, text,
+    Vpc, discovered, find_by_name, int, name_of, natural, predict_name, read_tags, retag, sdk_tags, text,
 };
 pub use super::sagemaker_endpoint_config_arguments::{Arguments, Attributes};
 use super::sagemaker_endpoint_config_arguments::{
     Asynchronous, CoreDumps, DataCapture, Scaling, Serverless, Variant, check,
 };
+use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
 };
@@ -35,8 +36,14 @@ impl ResourceKind for SagemakerEndpointConfig {
     const NAME: &'static str = "sagemaker_endpoint_config";
     const SERVICE: &'static str = "sagemaker";
     const IDENTITY: Identity = Identity::UniqueName;
+    const IN_BULK: Option<InBulk> = Some(InBulk::tags("sagemaker:endpoint-config"));
     const ACTIONS: Actions = Actions {
-        read: &["sagemaker:DescribeEndpointConfig", "sagemaker:ListEndpointConfigs", "sagemaker:ListTags"],
+        read: &[
+            "sagemaker:DescribeEndpointConfig",
+            "sagemaker:ListEndpointConfigs",
+            "sagemaker:ListTags",
+            "tag:GetResources",
+        ],
         create: &["sagemaker:CreateEndpointConfig", "sagemaker:AddTags", "iam:PassRole"],
         update: &["sagemaker:AddTags", "sagemaker:DeleteTags"],
         delete: &["sagemaker:DeleteEndpointConfig"],
@@ -56,10 +63,10 @@ impl ResourceKind for SagemakerEndpointConfig {
     async fn read_many(
         aws: &Aws,
         ids: &[PhysicalId],
-        _fields: &Fields,
+        fields: &Fields,
     ) -> Result<Vec<(PhysicalId, Observation<Self>)>, AwsError> {
         let reads = ids.iter().map(|id| async {
-            let read = read_one(aws, id.as_str()).await;
+            let read = read_one(aws, id.as_str(), fields).await;
             (id.clone(), Observation::from_read(read))
         });
         Ok(join_all(reads).await)
@@ -205,7 +212,7 @@ async fn describe(aws: &Aws, name: &str) -> Result<DescribeEndpointConfigOutput,
     Ok(aws.sagemaker().describe_endpoint_config().endpoint_config_name(name).send().await?)
 }
 
-async fn read_one(aws: &Aws, name: &str) -> Result<Observed<SagemakerEndpointConfig>, AwsError> {
+async fn read_one(aws: &Aws, name: &str, fields: &Fields) -> Result<Observed<SagemakerEndpointConfig>, AwsError> {
     let found = describe(aws, name).await?;
     let arn = found.endpoint_config_arn().unwrap_or_default().to_owned();
     let arguments = Arguments {
@@ -222,7 +229,7 @@ async fn read_one(aws: &Aws, name: &str) -> Result<Observed<SagemakerEndpointCon
     };
     let attributes = Attributes { arn: arn.clone(), name: found.endpoint_config_name().unwrap_or_default().to_owned() };
     let mut observed = Observed::<SagemakerEndpointConfig>::new(arguments, attributes, None);
-    let (user, owner) = observed.field("tags", tags(aws, &arn).await);
+    let (user, owner) = observed.field("tags", read_tags(aws, &arn, fields).await);
     observed.arguments.tags = user;
     observed.owner = owner;
     Ok(observed)

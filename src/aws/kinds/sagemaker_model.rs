@@ -14,7 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::sagemaker::{NAME_PATTERN, Vpc, find_by_name, name_of, predict_name, retag, sdk_tags, tags, text};
+use super::sagemaker::{NAME_PATTERN, Vpc, find_by_name, name_of, predict_name, read_tags, retag, sdk_tags, text};
+use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
 };
@@ -139,8 +140,9 @@ impl ResourceKind for SagemakerModel {
     const NAME: &'static str = "sagemaker_model";
     const SERVICE: &'static str = "sagemaker";
     const IDENTITY: Identity = Identity::UniqueName;
+    const IN_BULK: Option<InBulk> = Some(InBulk::tags("sagemaker:model"));
     const ACTIONS: Actions = Actions {
-        read: &["sagemaker:DescribeModel", "sagemaker:ListModels", "sagemaker:ListTags"],
+        read: &["sagemaker:DescribeModel", "sagemaker:ListModels", "sagemaker:ListTags", "tag:GetResources"],
         create: &["sagemaker:CreateModel", "sagemaker:AddTags", "iam:PassRole"],
         update: &["sagemaker:AddTags", "sagemaker:DeleteTags"],
         delete: &["sagemaker:DeleteModel"],
@@ -177,10 +179,10 @@ impl ResourceKind for SagemakerModel {
     async fn read_many(
         aws: &Aws,
         ids: &[PhysicalId],
-        _fields: &Fields,
+        fields: &Fields,
     ) -> Result<Vec<(PhysicalId, Observation<Self>)>, AwsError> {
         let reads = ids.iter().map(|id| async {
-            let read = read_one(aws, id.as_str()).await;
+            let read = read_one(aws, id.as_str(), fields).await;
             (id.clone(), Observation::from_read(read))
         });
         Ok(join_all(reads).await)
@@ -301,7 +303,7 @@ async fn describe(aws: &Aws, name: &str) -> Result<DescribeModelOutput, AwsError
     Ok(aws.sagemaker().describe_model().model_name(name).send().await?)
 }
 
-async fn read_one(aws: &Aws, name: &str) -> Result<Observed<SagemakerModel>, AwsError> {
+async fn read_one(aws: &Aws, name: &str, fields: &Fields) -> Result<Observed<SagemakerModel>, AwsError> {
     let found = describe(aws, name).await?;
     let arn = found.model_arn().unwrap_or_default().to_owned();
     let containers = match found.primary_container() {
@@ -323,7 +325,7 @@ async fn read_one(aws: &Aws, name: &str) -> Result<Observed<SagemakerModel>, Aws
     };
     let attributes = Attributes { arn: arn.clone(), name: found.model_name().unwrap_or_default().to_owned() };
     let mut observed = Observed::<SagemakerModel>::new(arguments, attributes, None);
-    let (user, owner) = observed.field("tags", tags(aws, &arn).await);
+    let (user, owner) = observed.field("tags", read_tags(aws, &arn, fields).await);
     observed.arguments.tags = user;
     observed.owner = owner;
     Ok(observed)

@@ -16,12 +16,15 @@ mod lifecycle;
 mod read;
 mod settings;
 
+use std::collections::BTreeSet;
+
 use aws_sdk_s3::types as s3;
 use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Problem, ResourceKind, Update, default_name,
 };
@@ -109,6 +112,7 @@ impl ResourceKind for S3Bucket {
     const SERVICE: &'static str = "s3";
     const IDENTITY: Identity = Identity::UniqueName;
     const HOLDS_DATA: bool = true;
+    const IN_BULK: Option<InBulk> = Some(InBulk::tags("s3"));
     const ACTIONS: Actions = Actions {
         read: &[
             "s3:GetBucketCORS",
@@ -123,6 +127,7 @@ impl ResourceKind for S3Bucket {
             "s3:GetLifecycleConfiguration",
             "s3:ListAllMyBuckets",
             "s3:ListBucket",
+            "tag:GetResources",
         ],
         create: &[
             "s3:CreateBucket",
@@ -185,17 +190,23 @@ impl ResourceKind for S3Bucket {
         ids: &[PhysicalId],
         fields: &Fields,
     ) -> Result<Vec<(PhysicalId, Observation<Self>)>, AwsError> {
-        let reads = ids.iter().map(|id| async { (id.clone(), read::read_one(aws, id.as_str(), fields).await) });
+        if fields.wants("tags") {
+            let reads = ids.iter().map(|id| async { (id.clone(), read::read_one(aws, id.as_str(), fields).await) });
+            return Ok(join_all(reads).await);
+        }
+        let names = names(aws).await?;
+        let reads = ids.iter().map(|id| async {
+            let observation = match names.contains(id.as_str()) {
+                true => read::read_settings(aws, id.as_str(), fields, Ok(Default::default())).await,
+                false => Observation::Absent,
+            };
+            (id.clone(), observation)
+        });
         Ok(join_all(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
-        let call = aws.s3().list_buckets().bucket_region(aws.region()).max_buckets(1000);
-        let mut pages = call.into_paginator().send();
-        let mut names = Vec::new();
-        while let Some(page) = pages.next().await {
-            names.extend(page?.buckets.unwrap_or_default().into_iter().filter_map(|bucket| bucket.name));
-        }
+        let names = names(aws).await?;
         let reads = names.iter().map(|name| async move {
             match read::tags(aws, name).await {
                 Ok(tags) => Ok(Some(Discovered { id: name.clone().into(), owner: split(tags).1, name: None })),
@@ -282,6 +293,17 @@ impl ResourceKind for S3Bucket {
             other => other.map(|_| ()),
         }
     }
+}
+
+/// Lists the names of the region's buckets.
+async fn names(aws: &Aws) -> Result<BTreeSet<String>, AwsError> {
+    let call = aws.s3().list_buckets().bucket_region(aws.region()).max_buckets(1000);
+    let mut pages = call.into_paginator().send();
+    let mut names = BTreeSet::new();
+    while let Some(page) = pages.next().await {
+        names.extend(page?.buckets.unwrap_or_default().into_iter().filter_map(|bucket| bucket.name));
+    }
+    Ok(names)
 }
 
 async fn update_objects(cx: &Update<'_, S3Bucket>) -> Result<(), AwsError> {

@@ -5,7 +5,7 @@
 use std::future::Future;
 
 use crate::aws::resource::{Fields, Observation, Observed};
-use crate::aws::tags::{Tags, split};
+use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::kind::PolicyDocument;
 
@@ -63,6 +63,16 @@ pub(super) async fn read_one(aws: &Aws, bucket: &str, fields: &Fields) -> Observ
         Err(error) if error.is_not_found() => return Observation::Absent,
         Err(error) => return Observation::Unreadable(error),
     };
+    read_settings(aws, bucket, fields, tags).await
+}
+
+/// Reads the settings of a bucket that is there.
+pub(super) async fn read_settings(
+    aws: &Aws,
+    bucket: &str,
+    fields: &Fields,
+    tags: Result<(Tags, Option<Owner>), AwsError>,
+) -> Observation<S3Bucket> {
     let (encryption, versioning, block, policy, ownership) = futures::join!(
         wanted(fields.wants("encryption"), encryption(aws, bucket)),
         wanted(fields.wants("versioning"), versioning(aws, bucket)),
