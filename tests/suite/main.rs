@@ -9,6 +9,7 @@ mod engine;
 mod facts;
 mod failures;
 mod guards;
+mod guardrail_versions;
 mod iam_kinds;
 mod jobs;
 mod moments;

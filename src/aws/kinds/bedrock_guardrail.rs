@@ -1,21 +1,22 @@
 //! A Bedrock guardrail, its draft and its numbered versions.
 //!
 //! Calls: CreateGuardrail (tags and client token in it); UpdateGuardrail, CreateGuardrailVersion, TagResource,
-//! UntagResource; DeleteGuardrail, which takes all versions with it. Reads: GetGuardrail of the draft and of the
+//! UntagResource; DeleteGuardrail, for an old version or for the guardrail with all its versions. Reads: GetGuardrail of the draft and of the
 //! newest version, ListGuardrails for the versions, ListTagsForResource.
 //! Waits: until the draft, and a new version, are `READY`; until a deleted one is gone.
 //! Traps: UpdateGuardrail takes the whole configuration, and what is left out of it is removed. A published
 //! version never changes, so `version: publish` holds when the newest version says what the draft says.
 
 use aws_sdk_bedrock::operation::get_guardrail::GetGuardrailOutput;
-use aws_sdk_bedrock::types::{GuardrailStatus, GuardrailSummary, Tag};
+use aws_sdk_bedrock::types::{GuardrailStatus, Tag};
 use futures::future::join_all;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 pub use super::bedrock_guardrail_arguments::{Arguments, Attributes};
 use super::bedrock_guardrail_arguments::{Version, check};
 use super::bedrock_guardrail_policies as policies;
+use super::bedrock_guardrail_versions as versions;
+use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
 };
@@ -36,12 +37,15 @@ impl ResourceKind for BedrockGuardrail {
     const NAME: &'static str = "bedrock_guardrail";
     const SERVICE: &'static str = "bedrock";
     const IDENTITY: Identity = Identity::ClientToken;
+    const IN_BULK: Option<InBulk> = Some(InBulk::tags("bedrock:guardrail"));
     const ACTIONS: Actions = Actions {
-        read: &["bedrock:GetGuardrail", "bedrock:ListGuardrails", "bedrock:ListTagsForResource"],
+        read: &["bedrock:GetGuardrail", "bedrock:ListGuardrails", "bedrock:ListTagsForResource", "tag:GetResources"],
         create: &["bedrock:CreateGuardrail", "bedrock:CreateGuardrailVersion", "bedrock:TagResource"],
         update: &[
             "bedrock:CreateGuardrailVersion",
+            "bedrock:DeleteGuardrail",
             "bedrock:GetGuardrail",
+            "bedrock:ListGuardrails",
             "bedrock:TagResource",
             "bedrock:UntagResource",
             "bedrock:UpdateGuardrail",
@@ -122,8 +126,9 @@ impl ResourceKind for BedrockGuardrail {
             let changes = cx.tag_changes(&cx.before.arguments.tags, &cx.after.tags);
             retag(cx.aws, &cx.before.attributes.arn, &changes).await?;
         }
-        let of_draft =
-            |path: &String| !["tags", "version"].contains(&path.split(['.', '[']).next().unwrap_or_default());
+        let of_draft = |path: &String| {
+            !["tags", "version", "versions_kept"].contains(&path.split(['.', '[']).next().unwrap_or_default())
+        };
         let changes_draft = cx.changes.0.iter().any(of_draft);
         if changes_draft {
             update_draft(&cx).await?;
@@ -131,12 +136,10 @@ impl ResourceKind for BedrockGuardrail {
         }
         let publish = cx.after.version == Some(Version::Publish);
         if publish && (changes_draft || cx.before.arguments.version.is_none()) {
-            // The same attempt after the same version gives the same token, so a lost reply makes no second one.
-            let attempt = format!("{} publish {} {:?}", cx.token, cx.before.attributes.version, cx.after);
-            let token = hex::encode(&Sha256::digest(attempt)[..16]);
-            let call = cx.aws.bedrock().create_guardrail_version().guardrail_identifier(id);
-            let output = call.client_request_token(token).send().await?;
-            until_ready(cx.aws, id, &output.version).await?;
+            versions::publish(&cx).await?;
+        }
+        if let Some(kept) = cx.after.versions_kept {
+            versions::prune(cx.aws, id, kept).await?;
         }
         Ok(())
     }
@@ -192,7 +195,7 @@ async fn get(aws: &Aws, id: &str, version: &str) -> Result<GetGuardrailOutput, A
     Ok(aws.bedrock().get_guardrail().guardrail_identifier(id).guardrail_version(version).send().await?)
 }
 
-async fn until_ready(aws: &Aws, id: &str, version: &str) -> Result<(), AwsError> {
+pub(super) async fn until_ready(aws: &Aws, id: &str, version: &str) -> Result<(), AwsError> {
     until(aws, "a guardrail", Bound::seconds(600), || async {
         let found = match get(aws, id, version).await {
             Ok(found) => found,
@@ -239,20 +242,10 @@ fn bedrock_tags(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(tag).collect()
 }
 
-/// Returns the newest numbered version.
-async fn newest(aws: &Aws, id: &str) -> Result<Option<String>, AwsError> {
-    let mut pages = aws.bedrock().list_guardrails().guardrail_identifier(id).into_paginator().items().send();
-    let mut newest: Option<u64> = None;
-    while let Some(found) = pages.next().await {
-        let GuardrailSummary { version, .. } = found?;
-        newest = newest.max(version.parse().ok());
-    }
-    Ok(newest.map(|number| number.to_string()))
-}
-
 async fn read_one(aws: &Aws, id: &str, fields: &Fields) -> Result<Observed<BedrockGuardrail>, AwsError> {
     let draft = get(aws, id, DRAFT).await?;
-    let (tags, newest) = futures::join!(tags(aws, &draft.guardrail_arn), newest(aws, id));
+    let read_tags = async { if fields.wants("tags") { tags(aws, &draft.guardrail_arn).await } else { Ok(Vec::new()) } };
+    let (tags, newest) = futures::join!(read_tags, versions::newest(aws, id));
     let mut arguments = policies::read(&draft);
     let mut attributes = Attributes {
         id: draft.guardrail_id.clone(),

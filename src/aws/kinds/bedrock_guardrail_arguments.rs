@@ -13,7 +13,8 @@ use crate::aws::tags::Tags;
 ///
 /// Calls name it by `$(bedrock_guardrail.NAME.id)` and `$(bedrock_guardrail.NAME.version)`. With `version:
 /// publish` every change of the draft becomes a new numbered version, so that what runs is what was checked;
-/// AWS keeps at most 20 of them, and none is deleted here, since applications may still name it.
+/// AWS keeps at most 20 of them. None is deleted, since applications may still name it, unless `versions_kept` says
+/// how many are enough.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Arguments {
@@ -69,6 +70,14 @@ pub struct Arguments {
     /// `publish` makes a numbered version of each change; left out, there is only the draft.
     #[serde(default)]
     pub version: Option<Version>,
+    /// How many of the versions that opora published are kept, the newest one and the one before it among them;
+    /// older ones are deleted after a new one is published. Left out, all are kept, and AWS refuses the 21st.
+    ///
+    /// Versions that others published, and those that AWS says are in use, are left alone. A call that names a
+    /// deleted version fails.
+    #[serde(default)]
+    #[schemars(range(min = 2, max = 20), extend("x-local" = true))]
+    pub versions_kept: Option<u32>,
     /// Tags.
     #[serde(default)]
     pub tags: Tags,
@@ -246,6 +255,9 @@ pub(super) fn check(arguments: &Value) -> Vec<Problem> {
     }
     if arguments.get("tier").and_then(Value::as_str) == Some("standard") && !set("cross_region_profile") {
         out.push(Problem::new("tier", "`standard` needs `cross_region_profile`"));
+    }
+    if set("versions_kept") && !set("version") {
+        out.push(Problem::new("versions_kept", "only with `version: publish`"));
     }
     if map("contextual_grounding").is_some_and(|grounding| grounding.values().all(Value::is_null)) {
         out.push(Problem::new("contextual_grounding", "needs `grounding` or `relevance`"));

@@ -10,10 +10,13 @@ use crate::aws::tags::Tags;
 
 const SET: &str = "internal error: required members are set";
 
-/// Tells whether two configurations say the same, tags and the version itself aside.
+/// Tells whether two configurations do the same: descriptions, tags and the version itself aside.
+///
+/// A version has a description of its own.
 pub(super) fn same(one: &Arguments, other: &Arguments) -> bool {
     let plain = |arguments: &Arguments| {
-        let mut arguments = Arguments { tags: Tags::new(), version: None, ..arguments.clone() };
+        let mut arguments =
+            Arguments { description: None, tags: Tags::new(), version: None, versions_kept: None, ..arguments.clone() };
         arguments.words.sort();
         for filter in arguments.content_filters.values_mut() {
             filter.modalities.sort();
@@ -202,6 +205,7 @@ pub(super) fn read(found: &GetGuardrailOutput) -> Arguments {
             .map(str::to_owned),
         kms_key: found.kms_key_arn().filter(|text| !text.is_empty()).map(str::to_owned),
         version: None,
+        versions_kept: None,
         tags: Tags::new(),
     }
 }

@@ -3,6 +3,7 @@
 mod bedrock_guardrail;
 mod bedrock_guardrail_arguments;
 mod bedrock_guardrail_policies;
+mod bedrock_guardrail_versions;
 mod bedrock_invocation_logging;
 mod budget;
 mod cloudtrail_trail;
