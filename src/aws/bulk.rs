@@ -27,6 +27,9 @@ pub const BULK_MIN: usize = 4;
 /// Resources on one page; the API's limit.
 const PAGE: i32 = 100;
 
+/// Pages of one walk; what is on later ones is read from the services.
+const PAGES_MAX: usize = 1000;
+
 /// What a kind's lists leave out, and how it is known without a call for each resource.
 #[derive(Debug, Clone, Copy)]
 pub struct InBulk {
@@ -131,7 +134,7 @@ async fn walk(
     let types: Vec<String> = types.into_iter().map(str::to_owned).collect();
     let mut out = BTreeMap::new();
     let mut token = None;
-    loop {
+    for _ in 0..PAGES_MAX {
         let call = aws.tagging().get_resources().tag_filters(filter.clone()).resources_per_page(PAGE);
         let call = call.set_resource_type_filters(Some(types.clone())).set_pagination_token(token);
         let call = call.customize().config_override(Builder::new().region(Region::new(region.to_owned())));
@@ -143,9 +146,10 @@ async fn walk(
         // The last page has an empty token.
         token = page.pagination_token.filter(|token| !token.is_empty());
         if token.is_none() {
-            return Ok(out);
+            break;
         }
     }
+    Ok(out)
 }
 
 /// Reads many of one kind: what the pages confirm by the kind's lists alone, and everything else as ever.
@@ -175,7 +179,8 @@ pub async fn read_recorded(
     let known = |name: &String| name == "tags" || bulk.fixed.contains(&name.as_str());
     let rest = Fields::Only(wanted.iter().filter(|name| !known(name)).cloned().collect());
     let settled: Vec<PhysicalId> = settled.into_iter().cloned().collect();
-    let mut out = kind.read_many(aws, &settled, &rest).await?;
+    // Who may not list may still read what is its own.
+    let mut out = kind.read_many(aws, &settled, &rest).await.unwrap_or_default();
     for id in &settled {
         let same = match (out.get_mut(id), recorded.get(id)) {
             (Some(Seen::Present(seen)), Some(recorded)) => complete(seen, recorded, &bulk, wanted),

@@ -224,3 +224,17 @@ async fn a_description_is_taken_from_the_record_of_the_very_policy_alone() {
     again.policy_document(document.to_string()).send().await.unwrap();
     assert_eq!(changes(&world, &environment).await, [("iam_policy.n3".to_owned(), Action::Replace)]);
 }
+
+/// Who may read its own resources and list none is told the same, by more calls.
+#[test]
+fn without_a_list_each_is_read_by_itself() {
+    each_sample(async |world, environment, name| {
+        let Some(bench) = Bench::new(world, environment, name).await else { return };
+        let pages = bench.pages().await;
+        for list in ["ListBuckets", "ListInstanceProfiles"] {
+            let fault = json!({ "faults": [{ "operation": list, "every": 1, "kind": "denied" }] });
+            bench.conditions(|conditions| *conditions = serde_json::from_value(fault).unwrap());
+            assert_eq!(bench.bulk(&pages).await.0, bench.direct().await, "{name} without {list}");
+        }
+    });
+}

@@ -1,8 +1,8 @@
 //! A Bedrock guardrail, its draft and its numbered versions.
 //!
 //! Calls: CreateGuardrail (tags and client token in it); UpdateGuardrail, CreateGuardrailVersion, TagResource,
-//! UntagResource; DeleteGuardrail, for an old version or for the guardrail with all its versions. Reads: GetGuardrail of the draft and of the
-//! newest version, ListGuardrails for the versions, ListTagsForResource.
+//! UntagResource; DeleteGuardrail, for an old version or for the guardrail with all its versions. Reads:
+//! GetGuardrail of the draft and of the newest version, ListGuardrails for the versions, ListTagsForResource.
 //! Waits: until the draft, and a new version, are `READY`; until a deleted one is gone.
 //! Traps: UpdateGuardrail takes the whole configuration, and what is left out of it is removed. A published
 //! version never changes, so `version: publish` holds when the newest version says what the draft says.
