@@ -7,6 +7,10 @@
 //!
 //! Paths are dotted, with array positions in brackets: `encryption.kms_key`, `ingress[0].from`.
 
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use regex::Regex;
 use serde_json::{Map, Value};
 
 const UNKNOWN_START: char = '\u{E000}';
@@ -99,6 +103,27 @@ pub fn unreadable(reason: &str) -> Value {
 pub fn unreadable_reason(value: &Value) -> Option<&str> {
     let map = value.as_object()?;
     if map.len() == 1 { map.get(UNREADABLE_KEY)?.as_str() } else { None }
+}
+
+/// Compiled patterns that are kept; specs and checks have a few dozen.
+const PATTERNS_MAX: usize = 1000;
+
+/// Tells whether a text matches a regular expression; `None` where it is none.
+///
+/// A pattern is compiled once, however many texts it is held against.
+pub fn matches(pattern: &str, text: &str) -> Option<bool> {
+    static COMPILED: LazyLock<Mutex<BTreeMap<String, Option<Regex>>>> = LazyLock::new(Mutex::default);
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = compiled.get(pattern) {
+        return known.as_ref().map(|regex| regex.is_match(text));
+    }
+    if compiled.len() >= PATTERNS_MAX {
+        compiled.clear();
+    }
+    let regex = Regex::new(pattern).ok();
+    let answer = regex.as_ref().map(|regex| regex.is_match(text));
+    compiled.insert(pattern.to_owned(), regex);
+    answer
 }
 
 /// One part of a path.
@@ -241,5 +266,14 @@ mod tests {
         let mut made = Value::Null;
         set(&mut made, "x.y", json!(2));
         assert_eq!(made, json!({ "x": { "y": 2 } }));
+    }
+
+    #[test]
+    fn a_pattern_is_held_against_many_texts() {
+        for _ in 0..2 {
+            assert_eq!(matches("^[a-z]+$", "abc"), Some(true));
+            assert_eq!(matches("^[a-z]+$", "ABC"), Some(false));
+            assert_eq!(matches("(", "abc"), None);
+        }
     }
 }

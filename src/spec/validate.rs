@@ -3,7 +3,6 @@
 //! A marker fits any type: what it stands for is checked when it is known. Where an expression yielded the
 //! value, the label stands on the expression.
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::formats;
@@ -12,7 +11,7 @@ use super::suggest;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::graph::Address;
 use crate::kind::{KindSchema, Shape, describe, enum_values, shape, unwrap_nullable};
-use crate::value::{has_unknown, join_index, join_key, whole_unknown};
+use crate::value::{has_unknown, join_index, join_key, matches, whole_unknown};
 use crate::yaml::{Node, NodeValue};
 
 /// Checks the arguments of one resource; what is known already is not reported twice.
@@ -245,8 +244,7 @@ impl Check<'_> {
         self.size(inner, ("minLength", "maxLength"), text.chars().count() as f64, " characters", &value, place);
         let keyword = |name: &str| inner.get(name).or_else(|| schema.get(name)).and_then(Value::as_str);
         if let Some(pattern) = keyword("pattern")
-            && let Ok(regex) = Regex::new(pattern)
-            && !regex.is_match(text)
+            && matches(pattern, text) == Some(false)
         {
             let label = format!("`{text}` does not match what {} takes", self.name(&place.path));
             self.report("SPEC015", "value not allowed", place, label, format!("the pattern is `{pattern}`"));

@@ -336,9 +336,9 @@ fn on_texts<'v>(name: &str, args: &[Val<'v>]) -> Val<'v> {
         ("endsWith", [text, suffix]) => Val::Bool(text.ends_with(suffix)),
         ("contains", [text, part]) => Val::Bool(text.contains(part)),
         ("lowerAscii", [text]) => Val::Text(Cow::Owned(text.to_ascii_lowercase())),
-        ("matches", [text, pattern]) => match regex::Regex::new(pattern) {
-            Ok(regex) => Val::Bool(regex.is_match(text)),
-            Err(_) => Val::invalid(format!("`{pattern}` is no regular expression")),
+        ("matches", [text, pattern]) => match crate::value::matches(pattern, text) {
+            Some(matches) => Val::Bool(matches),
+            None => Val::invalid(format!("`{pattern}` is no regular expression")),
         },
         ("covers", [pattern, text]) => Val::Bool(policy::covers(pattern, text)),
         ("cidr_contains", [outer, inner]) => match (outer.parse::<ipnet::IpNet>(), inner.parse::<ipnet::IpNet>()) {
