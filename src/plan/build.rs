@@ -525,7 +525,7 @@ fn create_before_destroy(wanted: &BTreeMap<Address, Wanted>) -> BTreeSet<Address
 /// Returns the selected addresses, or `None` for all.
 fn select(input: &Input<'_>) -> Result<Option<BTreeSet<Address>>, Vec<Diagnostic>> {
     let selection = input.selection;
-    let all: BTreeSet<&Address> = input.wanted.keys().chain(input.prior.keys()).collect();
+    let all: BTreeSet<&Address> = input.wanted.keys().chain(input.prior.keys()).chain(input.deposed.keys()).collect();
     let matching = |pattern: &Address| -> BTreeSet<Address> {
         all.iter().filter(|address| matches_pattern(address, pattern)).map(|address| (*address).clone()).collect()
     };

@@ -154,6 +154,15 @@ fn remove_deposed(
             needs.entry(used).or_default().insert(node.clone());
         }
     }
+    let node = |(address, old): &(&Address, Deposed)| Node::Remove((*address).clone(), old.id.clone());
+    for used in deposed {
+        for user in deposed.iter().filter(|(_, user)| user.references.contains(used.0)) {
+            let (used, user) = (node(used), node(user));
+            if used != user && !comes_after(&user, &used, needs) {
+                needs.entry(used).or_default().insert(user);
+            }
+        }
+    }
 }
 
 /// What goes from one resource to another goes in one call: who takes it comes before who lets go of it.
