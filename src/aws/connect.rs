@@ -46,8 +46,7 @@ pub fn live_seam() -> Seam {
 }
 
 /// Connects by the SDK's standard chain: environment, profile, IAM Identity Center, web identity, instance role.
-pub async fn connect(options: &Options) -> Aws {
-    let seam = live_seam();
+pub async fn connect(options: &Options, seam: Seam) -> Aws {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(options.region.clone()))
         .http_client(seam.http.clone())

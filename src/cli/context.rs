@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_smithy_async::rt::sleep::SharedAsyncSleep;
 use aws_smithy_async::time::SharedTimeSource;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use jiff::SignedDuration;
 
 use super::Global;
@@ -20,7 +21,7 @@ use crate::aws::{Aws, Pacing, Seam, kinds};
 use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::engine;
 use crate::kind::{KindSchemas, Scope};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Sandbox};
 use crate::spec::{self, DiskFiles, Environment, Files, Locator, NoPredict};
 use crate::state::{self, Clock, Holder, RunId, S3Access, State, StateError, StateLog, Store, Writer};
 
@@ -142,15 +143,7 @@ impl Context {
         self.out.timings.begin("connect");
         let aws = match &self.global.sandbox {
             Some(dir) => sandboxed(dir, scope)?,
-            None => {
-                let options = connect::Options {
-                    region: scope.region.clone(),
-                    profile: self.global.profile.clone(),
-                    endpoint: self.global.endpoint_url.clone(),
-                    share: None,
-                };
-                connect::connect(&options).await
-            }
+            None => self.connect_unchecked(&scope.region).await,
         };
         let caller = match connect::caller(&aws).await {
             Ok(caller) => caller,
@@ -180,7 +173,7 @@ impl Context {
         Ok(state::open_store(location, aws.and_then(s3_access), clock(aws))?)
     }
 
-    /// Connects to where an environment's objects are without asking who the caller is; for a spec that was lost.
+    /// Connects without asking who the caller is.
     pub(crate) async fn connect_unchecked(&self, region: &str) -> Aws {
         let options = connect::Options {
             region: region.to_owned(),
@@ -188,7 +181,12 @@ impl Context {
             endpoint: self.global.endpoint_url.clone(),
             share: None,
         };
-        connect::connect(&options).await
+        let seam = connect::live_seam();
+        let seam = match self.global.sandbox_clock {
+            Some(served) => seam_on(seam.http, served.clock()),
+            None => seam,
+        };
+        connect::connect(&options, seam).await
     }
 
     /// Refuses where another run's lease is in force and its process is not known to have ended.
@@ -336,9 +334,13 @@ pub(crate) fn connect_sandbox(sandbox: &Sandbox, scope: &Scope) -> Aws {
 }
 
 fn seam_to(sandbox: &Sandbox) -> Seam {
-    let clock = sandbox.clock();
+    seam_on(sandbox.http_client(), sandbox.clock())
+}
+
+/// Returns the seam to what answers on a simulated clock.
+fn seam_on(http: SharedHttpClient, clock: sandbox::Clock) -> Seam {
     Seam {
-        http: sandbox.http_client(),
+        http,
         time: SharedTimeSource::new(clock.clone()),
         background: clock.background(),
         sleep: SharedAsyncSleep::new(clock),

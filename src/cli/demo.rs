@@ -90,6 +90,7 @@ async fn journey(args: &Demo, context: &Context) -> Result<(), Refused> {
         sandbox: Some(args.dir.join(".opora/sandbox")),
         profile: None,
         endpoint_url: None,
+        sandbox_clock: None,
         json: false,
         brief: true,
         ..context.global.clone()

@@ -78,6 +78,17 @@ pub(crate) struct Global {
     /// An endpoint in place of AWS's own, for all services.
     #[arg(long, global = true, value_name = "URL", env = "AWS_ENDPOINT_URL")]
     pub endpoint_url: Option<String>,
+    /// The clock of a sandbox that is served at a speed, as SINCE:SPEED: when it showed wall time, in seconds since
+    /// the epoch, and how many of its seconds pass in one. Waits and leases go by it.
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        value_name = "SINCE:SPEED",
+        env = "OPORA_SANDBOX_CLOCK",
+        requires = "endpoint_url"
+    )]
+    pub sandbox_clock: Option<sandbox::ServedClock>,
     /// Prints JSON to standard output.
     #[arg(long, global = true)]
     pub json: bool,

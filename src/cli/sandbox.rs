@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 
@@ -64,6 +65,34 @@ struct Copy {
     folder: Folder,
     /// The other folder.
     other: PathBuf,
+}
+
+/// The clock of a sandbox that is served at a speed, as its client in another process knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServedClock {
+    /// When it showed wall time, in seconds since the epoch.
+    since: f64,
+    /// Simulated seconds per second.
+    speed: f64,
+}
+
+impl ServedClock {
+    /// Returns a clock that shows the same.
+    pub(crate) fn clock(self) -> Clock {
+        Clock::wall_since(self.since, self.speed)
+    }
+}
+
+impl FromStr for ServedClock {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once(':').and_then(|(since, speed)| Some((since.parse().ok()?, speed.parse().ok()?)));
+        match numbers {
+            Some((since, speed)) if f64::is_finite(since) && speed > 0.0 => Ok(Self { since, speed }),
+            _ => Err("it is not SINCE:SPEED, as 1767603600:60".to_owned()),
+        }
+    }
 }
 
 pub(crate) async fn run(args: &Sandbox, context: &Context) -> Exit {

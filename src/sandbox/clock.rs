@@ -42,9 +42,13 @@ impl Clock {
 
     /// Makes a clock that follows wall time, `speed` simulated seconds per second.
     pub fn wall(speed: f64) -> Self {
-        let base = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let anchor = Instant::now();
-        Clock(Arc::new(Mutex::new(State::Wall { base, anchor, speed })))
+        Self::wall_since(unix_seconds(), speed)
+    }
+
+    /// Makes a clock that showed wall time at `since` (seconds since the epoch), and runs at `speed` from there.
+    pub fn wall_since(since: f64, speed: f64) -> Self {
+        let base = since + (unix_seconds() - since) * speed;
+        Clock(Arc::new(Mutex::new(State::Wall { base, anchor: Instant::now(), speed })))
     }
 
     /// Returns the time in seconds since the epoch.
@@ -59,7 +63,7 @@ impl Clock {
     pub(crate) fn client_seconds(&self) -> f64 {
         match &*self.lock() {
             State::Virtual { now, .. } => *now,
-            State::Wall { .. } => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            State::Wall { .. } => unix_seconds(),
         }
     }
 
@@ -124,6 +128,10 @@ impl Clock {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 impl TimeSource for Clock {
