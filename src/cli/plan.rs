@@ -113,7 +113,8 @@ async fn plan(args: &PlanArgs, context: &Context, spec: &Spec) -> Result<Exit, R
             .map(|path| format!(" Saved to {}, bound to what was read at {observed_at:.0}.", path.display()));
         out.line(format!("{}.{}", plan_text::summary(&file.plan), saved.unwrap_or_default()));
     }
-    if controls.blocks() {
+    // What is destroyed as a whole has no controls to keep.
+    if controls.blocks() && !args.destroy {
         return Ok(Exit::Controls);
     }
     Ok(if file.plan.is_empty() { Exit::Done } else { Exit::Changes })
