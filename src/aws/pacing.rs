@@ -21,6 +21,13 @@ pub const DEFAULT_SHARE: f64 = 0.5;
 /// The shortest wait that is asked for.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 
+/// Of a published limit no less than this is taken where there is as much, in calls per second: half of one call a
+/// second would make every wait one of seconds, and nobody else in an account makes such calls in numbers.
+const WHOLE_RATE: f64 = 1.0;
+
+/// What a token may lack by the clock's rounding.
+const GRAIN: f64 = 1e-6;
+
 /// A learned rate never falls below this, in calls per second.
 const RATE_MIN: f64 = 0.1;
 
@@ -53,15 +60,15 @@ impl Pacing {
         let bucket = buckets.entry((service.to_owned(), group.to_owned())).or_insert_with(|| {
             let limit = Limit {
                 burst: (published.burst * self.share).max(1.0),
-                per_second: (published.per_second * self.share).max(RATE_MIN),
+                per_second: (published.per_second * self.share).max(published.per_second.min(WHOLE_RATE)).max(RATE_MIN),
             };
             Bucket { limit, ceiling: limit.per_second, tokens: limit.burst, filled_at: now }
         });
         let elapsed = now.duration_since(bucket.filled_at).unwrap_or_default().as_secs_f64();
         bucket.filled_at = now;
         bucket.tokens = (bucket.tokens + elapsed * bucket.limit.per_second).min(bucket.limit.burst);
-        if bucket.tokens >= 1.0 {
-            bucket.tokens -= 1.0;
+        if bucket.tokens >= 1.0 - GRAIN {
+            bucket.tokens = (bucket.tokens - 1.0).max(0.0);
             // Every call that was let through earns a little of a lost rate back.
             bucket.limit.per_second = (bucket.limit.per_second * 1.02).min(bucket.ceiling);
             return None;
@@ -134,6 +141,18 @@ mod tests {
         assert_eq!(wait, Duration::from_millis(400));
         assert_eq!(pacing.take("ec2", "CreateVpc", start + wait), None);
         assert_eq!(pacing.take("ec2", "DescribeVpcs", start), None, "other operations have their own bucket");
+    }
+
+    #[test]
+    fn of_a_low_limit_all_is_taken() {
+        let pacing = Pacing::new(0.5);
+        let mut now = SystemTime::UNIX_EPOCH;
+        assert_eq!(pacing.take("cloudtrail", "CreateTrail", now), None);
+        for _ in 0..100 {
+            now += pacing.take("cloudtrail", "CreateTrail", now).unwrap();
+            assert_eq!(pacing.take("cloudtrail", "CreateTrail", now), None);
+        }
+        assert!(now.duration_since(SystemTime::UNIX_EPOCH).unwrap() <= Duration::from_millis(100_100));
     }
 
     #[test]

@@ -29,6 +29,9 @@ impl Bound {
     }
 
     /// Asks at least every second: for propagation, where each second counts.
+    ///
+    /// Each resource asks by the very call that it waits for, some sixty times in a minute. Many at once share the pace
+    /// of their operation (`pacing.rs`) and never ask faster than that; then the pace decides who goes on when.
     pub const fn propagation() -> Self {
         Self { total: Duration::from_secs(120), pause: Duration::from_millis(250), pause_max: Duration::from_secs(1) }
     }

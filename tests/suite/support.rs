@@ -150,7 +150,8 @@ fn connect_with(seam: Seam, key: &str, region: &str) -> Aws {
     connect::connect_with(seam, Credentials::from_keys(key, "sandbox", None), region, Pacing::new(1.0))
 }
 
-fn seam_to(sandbox: &Sandbox) -> Seam {
+/// Returns the seam to a sandbox on its own clock.
+pub fn seam_to(sandbox: &Sandbox) -> Seam {
     let clock = sandbox.clock();
     Seam {
         http: sandbox.http_client(),

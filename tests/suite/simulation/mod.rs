@@ -6,6 +6,7 @@
 mod changed_world;
 mod examples;
 mod mortal;
+mod propagation;
 mod replaced;
 mod rollback;
 mod schedules;
