@@ -10,6 +10,7 @@ mod propagation;
 mod replaced;
 mod rollback;
 mod schedules;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
