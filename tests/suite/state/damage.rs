@@ -255,7 +255,7 @@ async fn a_place_that_cant_be_read_is_an_error_and_not_an_empty_state() {
 
 /// What may happen to the bytes of an object.
 #[derive(Debug, Clone)]
-enum Harm {
+pub(super) enum Harm {
     Flip { at: usize, bit: u8 },
     Cut { at: usize },
     Drop { at: usize, length: usize },
@@ -277,7 +277,7 @@ fn harm() -> impl Strategy<Value = Harm> {
 }
 
 /// All objects of a log that has a pack, two snapshots and entries that stand alone.
-async fn everything() -> (Vec<(String, Bytes)>, opora::state::State) {
+pub(super) async fn everything() -> (Vec<(String, Bytes)>, opora::state::State) {
     let store = memory();
     let log = StateLog::on(store.clone(), FakeClock::new()).with_snapshot_floor(1);
     write_some(&log, run(1), PACK_LENGTH as usize + 5).await;
@@ -295,7 +295,7 @@ async fn everything() -> (Vec<(String, Bytes)>, opora::state::State) {
     (all, log.load().await.unwrap())
 }
 
-fn harmed(all: &[(String, Bytes)], object: usize, harm: &Harm) -> Option<Bytes> {
+pub(super) fn harmed(all: &[(String, Bytes)], object: usize, harm: &Harm) -> Option<Bytes> {
     let mut bytes = all[object].1.to_vec();
     match harm {
         Harm::Flip { at, bit } => {

@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod fence;
 pub(crate) mod lease;
+mod positions;
 mod replay;
 mod s3;
 
