@@ -482,7 +482,11 @@ fn by_message(service: &str, code: &str, message: &str) -> Option<ErrorClass> {
         ("iam", "MalformedPolicyDocument") if says("Invalid principal") => Some(ErrorClass::NotYet),
         ("s3", "MalformedPolicy") if says("Invalid principal") => Some(ErrorClass::NotYet),
         ("secretsmanager", "MalformedPolicyDocumentException") if says("principal") => Some(ErrorClass::NotYet),
-        ("ec2", "InvalidParameterValue") if says("Invalid IAM Instance Profile") => Some(ErrorClass::NotYet),
+        ("ec2", "InvalidParameterValue")
+            if says("Invalid IAM Instance Profile") || says("has no associated IAM Roles") =>
+        {
+            Some(ErrorClass::NotYet)
+        }
         ("ec2", "InvalidParameter") if says("Unable to assume given IAM role") => Some(ErrorClass::NotYet),
         ("bedrock", "ValidationException") if says("assume") || says("Failed to validate permissions") => {
             Some(ErrorClass::NotYet)

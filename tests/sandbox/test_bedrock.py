@@ -86,16 +86,72 @@ def test_tokens_make_one(bedrock, refused):
         bedrock.create_guardrail(name="twice", clientRequestToken=token, **GUARDRAIL)
 
 
-def test_invocation_logging(bedrock, refused):
+def destinations(client, account):
+    """Makes what invocations can be logged to: a bucket and a group of the account's name, and a role `bedrock`."""
+    s3, logs, iam = client("s3"), client("logs"), client("iam")
+    bucket = f"bedrock-{account}"
+    s3.create_bucket(Bucket=bucket)
+    source = {"StringEquals": {"aws:SourceAccount": account},
+              "ArnLike": {"aws:SourceArn": f"arn:aws:bedrock:us-east-1:{account}:*"}}
+    statement = {"Effect": "Allow", "Principal": {"Service": "bedrock.amazonaws.com"}, "Condition": source}
+    writes = {**statement, "Action": "s3:PutObject",
+              "Resource": f"arn:aws:s3:::{bucket}/log/AWSLogs/{account}/BedrockModelInvocationLogs/*"}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [writes]}))
+    logs.create_log_group(logGroupName="invocations")
+    trust = {"Version": "2012-10-17", "Statement": [{**statement, "Action": "sts:AssumeRole"}]}
+    role = iam.create_role(RoleName="bedrock", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    stream = f"arn:aws:logs:us-east-1:{account}:log-group:invocations:log-stream:aws/bedrock/modelinvocations"
+    allow = {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": stream}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_role_policy(RoleName="bedrock", PolicyName="write", PolicyDocument=document)
+    return {
+        "cloudWatchConfig": {"logGroupName": "invocations", "roleArn": role},
+        "s3Config": {"bucketName": bucket, "keyPrefix": "log"},
+    }
+
+
+def test_invocation_logging(bedrock, client, account, refused):
     assert "loggingConfig" not in bedrock.get_model_invocation_logging_configuration()
     with refused("ValidationException"):
         bedrock.put_model_invocation_logging_configuration(loggingConfig={"textDataDeliveryEnabled": True})
-    config = {"s3Config": {"bucketName": "logs-bucket", "keyPrefix": "b/"}, "imageDataDeliveryEnabled": False}
+    config = {**destinations(client, account), "imageDataDeliveryEnabled": False}
     bedrock.put_model_invocation_logging_configuration(loggingConfig=config)
     found = bedrock.get_model_invocation_logging_configuration()["loggingConfig"]
-    assert found["s3Config"] == config["s3Config"]
+    assert found["s3Config"] == config["s3Config"] and found["cloudWatchConfig"] == config["cloudWatchConfig"]
     assert found["textDataDeliveryEnabled"] and not found["imageDataDeliveryEnabled"]
+    # Bedrock tries both, and leaves its traces.
+    (event,) = client("logs").filter_log_events(logGroupName="invocations")["events"]
+    assert event["message"] == "Permissions are correctly set for Amazon Bedrock logs."
+    (left,) = client("s3").list_objects_v2(Bucket=config["s3Config"]["bucketName"])["Contents"]
+    assert left["Key"].endswith("/amazon-bedrock-logs-permission-check") and left["Size"] == 0
     bedrock.delete_model_invocation_logging_configuration()
+    assert "loggingConfig" not in bedrock.get_model_invocation_logging_configuration()
+
+
+def test_invocation_logging_goes_where_bedrock_may_write(bedrock, client, account, refused):
+    good = destinations(client, account)
+
+    def refuse(what, **changed):
+        (member, config), = changed.items()
+        with refused("ValidationException") as error:
+            bedrock.put_model_invocation_logging_configuration(loggingConfig={member: {**good[member], **config}})
+        assert f"Failed to validate permissions for {what}" in error.error["Error"]["Message"]
+
+    refuse("log group: nowhere", cloudWatchConfig={"logGroupName": "nowhere"})
+    refuse("log group: invocations", cloudWatchConfig={"roleArn": f"arn:aws:iam::{account}:role/nobody"})
+    refuse("bucket: none-of-ours", s3Config={"bucketName": "none-of-ours"})
+    refuse("bucket: bedrock-", s3Config={"keyPrefix": "elsewhere"})
+    refuse("bucket: none-of-ours", cloudWatchConfig={"largeDataDeliveryS3Config": {"bucketName": "none-of-ours"}})
+    # The role has to be allowed to write, and to trust Bedrock.
+    iam = client("iam")
+    iam.delete_role_policy(RoleName="bedrock", PolicyName="write")
+    refuse("log group: invocations", cloudWatchConfig={})
+    # A bucket's key has to let Bedrock in as well.
+    key = client("kms").create_key()["KeyMetadata"]["Arn"]
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    bucket = good["s3Config"]["bucketName"]
+    client("s3").put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    refuse(f"bucket: {bucket}", s3Config={})
     assert "loggingConfig" not in bedrock.get_model_invocation_logging_configuration()
 
 
@@ -251,6 +307,8 @@ def test_customization(bedrock, refused, later):
     found = bedrock.get_model_customization_job(jobIdentifier=arn)
     assert found["status"] == "Completed" and found["outputModelArn"]
     assert bedrock.get_model_customization_job(jobIdentifier="stopped")["status"] == "Stopped"
+    jobs = bedrock.list_model_customization_jobs(statusEquals="Completed")["modelCustomizationJobSummaries"]
+    assert [row["jobName"] for row in jobs] == ["tune"]
     assert bedrock.get_custom_model(modelIdentifier="mine")["modelArn"] == found["outputModelArn"]
     assert [row["modelName"] for row in bedrock.list_custom_models()["modelSummaries"]] == ["mine"]
     bedrock.delete_custom_model(modelIdentifier="mine")
@@ -259,13 +317,11 @@ def test_customization(bedrock, refused, later):
 
 
 def test_what_is_written_to_s3(bedrock, runtime, client, account, later):
-    s3, bucket = client("s3"), f"bedrock-{account}"
-    s3.create_bucket(Bucket=bucket)
-    bedrock.put_model_invocation_logging_configuration(
-        loggingConfig={"s3Config": {"bucketName": bucket, "keyPrefix": "log"}},
-    )
+    s3, config = client("s3"), {"s3Config": destinations(client, account)["s3Config"]}
+    bucket = config["s3Config"]["bucketName"]
+    bedrock.put_model_invocation_logging_configuration(loggingConfig=config)
     answer = runtime.converse(**ask("is this logged?"))
-    keys = [row["Key"] for row in s3.list_objects_v2(Bucket=bucket, Prefix="log/AWSLogs/")["Contents"]]
+    keys = [row["Key"] for row in s3.list_objects_v2(Bucket=bucket, Prefix="log/AWSLogs/")["Contents"] if row["Size"]]
     assert len(keys) == 1 and "/BedrockModelInvocationLogs/us-east-1/" in keys[0]
     record = json.loads(gzip.decompress(s3.get_object(Bucket=bucket, Key=keys[0])["Body"].read()))
     assert record["operation"] == "Converse" and record["output"]["outputTokenCount"] == answer["usage"]["outputTokens"]
@@ -286,9 +342,8 @@ def test_what_is_written_to_s3(bedrock, runtime, client, account, later):
 
 def test_invocations_are_logged_where_the_configuration_says(client, account):
     logs, bedrock, runtime = client("logs"), client("bedrock"), client("bedrock-runtime")
-    logs.create_log_group(logGroupName="invocations")
-    bedrock.put_model_invocation_logging_configuration(loggingConfig={
-        "cloudWatchConfig": {"logGroupName": "invocations", "roleArn": f"arn:aws:iam::{account}:role/x"}})
+    config = {"cloudWatchConfig": destinations(client, account)["cloudWatchConfig"]}
+    bedrock.put_model_invocation_logging_configuration(loggingConfig=config)
     runtime.converse(modelId="amazon.nova-lite-v1:0", messages=[{"role": "user", "content": [{"text": "hi"}]}])
-    (event,) = logs.filter_log_events(logGroupName="invocations")["events"]
+    _, event = logs.filter_log_events(logGroupName="invocations")["events"]
     assert json.loads(event["message"])["modelId"] == "amazon.nova-lite-v1:0"

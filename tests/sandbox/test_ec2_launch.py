@@ -1,6 +1,7 @@
 """Placement groups, launch templates and instance types."""
 
 import base64
+import json
 
 import pytest
 
@@ -234,6 +235,43 @@ def test_launches_that_ec2_refuses(ec2, network, refused):
     interfaces("InvalidParameterCombination", {**plain, "AssociatePublicIpAddress": True}, efa)
     interfaces("InvalidParameterCombination", plain, efa, kind="t3.micro")
     interfaces("InvalidParameterValue", plain, {**efa, "NetworkCardIndex": 9})
+
+
+def test_instances_carry_a_role_by_their_profile(server, ec2, client, network, later, refused):
+    iam, (subnet, _) = client("iam"), network
+    request = dict(MinCount=1, MaxCount=1, ImageId=al2023(ec2), InstanceType="t3.micro", SubnetId=subnet)
+
+    def refuse(message, code="InvalidParameterValue", **named):
+        with refused(code) as error:
+            ec2.run_instances(IamInstanceProfile=named, **request)
+        assert error.error["Error"]["Message"].endswith(message)
+
+    refuse("(node) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", Name="node")
+    profile = iam.create_instance_profile(InstanceProfileName="node")["InstanceProfile"]
+    arn = profile["Arn"]
+    refuse(f'IAM Instance Profile "{arn}" has no associated IAM Roles', Name="node")
+    refuse("Invalid IAM Instance Profile ARN", Arn=arn + "s")
+    refuse("'iamInstanceProfile.arn'", code="InvalidParameterCombination", Name="node", Arn=arn)
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    iam.create_role(RoleName="node", AssumeRolePolicyDocument=json.dumps(trust))
+    server.admin("faults", {"propagation": {"iam": 12}})
+    try:
+        iam.add_role_to_instance_profile(InstanceProfileName="node", RoleName="node")
+        refuse("Invalid IAM Instance Profile name", Name="node")
+        later(15)
+        (made,) = ec2.run_instances(IamInstanceProfile={"Name": "node"}, **request)["Instances"]
+    finally:
+        server.admin("faults", {})
+    assert made["IamInstanceProfile"] == {"Arn": arn, "Id": profile["InstanceProfileId"]}
+    filters = [{"Name": "iam-instance-profile.arn", "Values": [arn]}]
+    (found,) = ec2.describe_instances(Filters=filters)["Reservations"]
+    assert found["Instances"][0]["InstanceId"] == made["InstanceId"]
+    data = {"InstanceType": "t3.micro", "ImageId": al2023(ec2), "IamInstanceProfile": {"Arn": arn}}
+    ec2.create_launch_template(LaunchTemplateName="node", LaunchTemplateData=data)
+    named = {"LaunchTemplateName": "node"}
+    (made,) = ec2.run_instances(MinCount=1, MaxCount=1, LaunchTemplate=named, SubnetId=subnet)["Instances"]
+    assert made["IamInstanceProfile"]["Arn"] == arn
 
 
 def test_capacity_is_all_or_nothing(server, ec2, network, refused):

@@ -51,6 +51,31 @@ def test_models(sagemaker, refused):
     assert "Could not find" in error.error["Error"]["Message"]
 
 
+def test_a_role_has_to_trust_sagemaker(sagemaker, client, account, refused):
+    iam = client("iam")
+    arn = f"arn:aws:iam::{account}:role/sagemaker"
+
+    def refuse():
+        with refused("ValidationException") as error:
+            sagemaker.create_model(ModelName="m", PrimaryContainer={"Image": IMAGE}, ExecutionRoleArn=arn)
+        assert error.error["Error"]["Message"].startswith(f"Could not assume role {arn}. Please ensure that the role")
+        with refused("ValidationException") as error:
+            train(sagemaker, "j", role=arn)
+        assert error.error["Error"]["Message"].startswith(f"Could not assume role {arn}. Please ensure that the role")
+
+    def trust(service):
+        statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole",
+                     "Condition": {"StringEquals": {"aws:SourceAccount": account}}}
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+    refuse()
+    iam.create_role(RoleName="sagemaker", AssumeRolePolicyDocument=trust("ec2.amazonaws.com"))
+    refuse()
+    iam.update_assume_role_policy(RoleName="sagemaker", PolicyDocument=trust("sagemaker.amazonaws.com"))
+    sagemaker.create_model(ModelName="m", PrimaryContainer={"Image": IMAGE}, ExecutionRoleArn=arn)
+    train(sagemaker, "j", role=arn)
+
+
 def test_endpoint_configs(sagemaker, refused):
     with refused("ValidationException"):
         config(sagemaker)
@@ -123,9 +148,9 @@ def test_endpoint_life(sagemaker, client, refused, later):
         sagemaker.describe_endpoint(EndpointName="e")
 
 
-def train(sagemaker, name="job", seconds=3600, **parameters):
+def train(sagemaker, name="job", seconds=3600, role=ROLE, **parameters):
     return sagemaker.create_training_job(
-        TrainingJobName=name, RoleArn=ROLE, HyperParameters=parameters,
+        TrainingJobName=name, RoleArn=role, HyperParameters=parameters,
         AlgorithmSpecification={
             "TrainingImage": IMAGE, "TrainingInputMode": "File",
             "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}],
@@ -205,7 +230,7 @@ def test_a_job_writes_its_log_and_its_model_without_being_looked_at(client, late
     s3, logs, sagemaker = client("s3"), client("logs"), client("sagemaker")
     s3.create_bucket(Bucket=f"out-{account}")
     sagemaker.create_training_job(
-        TrainingJobName="j", RoleArn=f"arn:aws:iam::{account}:role/s",
+        TrainingJobName="j", RoleArn=ROLE,
         AlgorithmSpecification={"TrainingImage": "i", "TrainingInputMode": "File",
                                 "MetricDefinitions": [{"Name": "loss", "Regex": "x"}]},
         OutputDataConfig={"S3OutputPath": f"s3://out-{account}/out"},

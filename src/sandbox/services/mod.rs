@@ -10,6 +10,7 @@ pub(crate) mod iam;
 mod keys;
 pub(crate) mod kms;
 mod logs;
+mod roles;
 mod s3;
 mod sagemaker;
 mod sagemaker_runtime;

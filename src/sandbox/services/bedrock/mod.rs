@@ -16,7 +16,7 @@ use crate::sandbox::call::{Call, text, texts};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::tags::{self, TagFault};
 
-pub(super) use logging::CONFIGURATION;
+pub(super) use logging::{CONFIGURATION, STREAM, folder};
 
 pub(super) const OPERATIONS: &[Operations] = &[
     customization::OPERATIONS,

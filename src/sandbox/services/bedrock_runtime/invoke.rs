@@ -10,15 +10,13 @@ use crate::sandbox::codec::{from_base64, time, to_base64};
 use crate::sandbox::delivery::gzip;
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
-use crate::sandbox::services::bedrock::CONFIGURATION;
 use crate::sandbox::services::bedrock::guardrail::at_version;
 use crate::sandbox::services::bedrock::model::resolve;
+use crate::sandbox::services::bedrock::{CONFIGURATION, STREAM, folder};
 
 pub(super) const OPERATIONS: Operations =
     &[("InvokeModel", invoke_model), ("InvokeModelWithResponseStream", invoke_model_with_response_stream)];
 
-/// The stream that Bedrock writes to in the log group.
-const LOG_STREAM: &str = "aws/bedrock/modelinvocations";
 const DIMENSIONS_DEFAULT: u64 = 1024;
 
 /// Returns the text that a provider's body asks.
@@ -203,25 +201,11 @@ fn invoke_model_with_response_stream(call: &mut Call<'_>, input: &Value) -> Answ
 fn deliver(call: &mut Call<'_>, config: &Value, record: &Value) {
     let now = call.now();
     if let Some(group) = optional(&config["cloudWatchConfig"], "logGroupName") {
-        let _ = call.put_log_events(group, LOG_STREAM, false, &[(now, record.to_string())]);
+        let _ = call.put_log_events(group, STREAM, false, &[(now, record.to_string())]);
     }
     if let Some(bucket) = optional(&config["s3Config"], "bucketName") {
-        let prefix = optional(&config["s3Config"], "keyPrefix").map(|prefix| prefix.trim_end_matches('/'));
-        let stamp = time::iso(now);
-        let (date, clock) = stamp.split_once('T').unwrap_or((&stamp, "00"));
-        let place = format!(
-            "AWSLogs/{}/BedrockModelInvocationLogs/{}/{}/{}/{}_{}.json.gz",
-            call.account,
-            call.region,
-            date.replace('-', "/"),
-            clock.split(':').next().unwrap_or("00"),
-            stamp.replace(['-', ':'], ""),
-            call.request_id,
-        );
-        let key = match prefix.filter(|prefix| !prefix.is_empty()) {
-            Some(prefix) => format!("{prefix}/{place}"),
-            None => place,
-        };
+        let stamp = time::iso(now).replace(['-', ':'], "");
+        let key = format!("{}/{stamp}_{}.json.gz", folder(call, &config["s3Config"]), call.request_id);
         let _ = call.put_object(bucket, &key, gzip(record.to_string().as_bytes()));
     }
 }

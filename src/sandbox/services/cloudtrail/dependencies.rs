@@ -7,6 +7,7 @@ use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::error::AwsError;
 use crate::sandbox::services::documents::lets_service;
 use crate::sandbox::services::keys::{self, KeyFault};
+use crate::sandbox::services::roles;
 
 const SERVICE: &str = "cloudtrail.amazonaws.com";
 
@@ -80,7 +81,7 @@ pub(super) fn key(call: &Call<'_>, given: &str, trail: &str) -> Result<String, A
 }
 
 /// Checks the log group and the role, which come together.
-pub(super) fn logs(call: &Call<'_>, group: Option<&str>, role: Option<&str>) -> Result<(), AwsError> {
+pub(super) fn logs(call: &Call<'_>, group: Option<&str>, role: Option<&str>, trail: &str) -> Result<(), AwsError> {
     let bad_group = |message: &str| fault("InvalidCloudWatchLogsLogGroupArnException", message);
     let bad_role = |message: &str| fault("InvalidCloudWatchLogsRoleArnException", message);
     let (group, role) = match (group, role) {
@@ -95,17 +96,8 @@ pub(super) fn logs(call: &Call<'_>, group: Option<&str>, role: Option<&str>) -> 
     if call.elsewhere("logs", "groups", name).is_none() {
         return Err(bad_group("CloudTrail cannot validate the specified log group ARN."));
     }
-    let own = format!("arn:{}:iam::{}:role/", call.partition(), call.account);
-    let Some(path) = role.strip_prefix(&own) else {
-        return Err(bad_role("CloudTrail cannot validate the specified role ARN."));
-    };
-    let role = path.rsplit('/').next().unwrap_or(path);
-    if crate::sandbox::services::service("iam").is_none() {
-        return Ok(());
-    }
     // A role of a moment ago, and one that does not trust CloudTrail, are refused alike.
-    let found = call.elsewhere("iam", "roles", role);
-    if found.is_some_and(|role| text(&role, "_trust").contains(SERVICE)) {
+    if roles::trusting(call, role, SERVICE, trail).is_some() {
         return Ok(());
     }
     Err(bad_role("Access denied. Verify in IAM that the role has adequate permissions."))

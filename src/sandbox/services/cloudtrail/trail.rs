@@ -93,7 +93,7 @@ fn apply(call: &Call<'_>, trail: &mut Value, input: &Value) -> Result<(), AwsErr
         dependencies::bucket(call, text(trail, "S3BucketName"), optional(trail, "S3KeyPrefix"), owner, &arn)?;
     }
     let role = optional(trail, "CloudWatchLogsRoleArn");
-    dependencies::logs(call, optional(trail, "CloudWatchLogsLogGroupArn"), role)?;
+    dependencies::logs(call, optional(trail, "CloudWatchLogsLogGroupArn"), role, &arn)?;
     match given(input, "KmsKeyId") {
         Some(Some(key)) => trail["KmsKeyId"] = json!(dependencies::key(call, key, &arn)?),
         Some(None) => drop_member(trail, "KmsKeyId"),

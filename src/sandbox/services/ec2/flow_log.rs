@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{describe, interface, new_tags, vpc};
 use crate::sandbox::call::{Call, text, texts};
 use crate::sandbox::error::{Answer, AwsError};
-use crate::sandbox::services::Operations;
+use crate::sandbox::services::{Operations, roles};
 
 pub(super) const OPERATIONS: Operations = &[
     ("CreateFlowLogs", create_flow_logs),
@@ -100,18 +100,11 @@ impl Parts {
 
 /// Checks that AWS's delivery may assume a role.
 fn check_role(call: &Call<'_>, arn: &str) -> Result<(), AwsError> {
-    let name = arn.rsplit('/').next().unwrap_or_default();
-    let role = call.elsewhere("iam", "roles", name);
-    let trust = role.map(|role| {
-        let document = &role["AssumeRolePolicyDocument"];
-        let text = document.as_str().map_or_else(|| document.to_string(), str::to_owned);
-        // Kept by IAM as text that is percent-encoded, or plain.
-        percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
-    });
-    if trust.is_some_and(|text| text.contains(PRINCIPAL)) {
-        return Ok(());
+    let source = call.arn("vpc-flow-log/fl-0");
+    match roles::trusting(call, arn, PRINCIPAL, &source) {
+        Some(_) => Ok(()),
+        None => Err(parameter("Unable to assume given IAM role")),
     }
-    Err(parameter("Unable to assume given IAM role"))
 }
 
 fn create(call: &mut Call<'_>, input: &Value, parts: &Parts, target: &str, tags: &Value) -> Result<String, AwsError> {

@@ -48,6 +48,8 @@ struct Launch {
     groups: Vec<String>,
     interfaces: Vec<Value>,
     placement: Value,
+    /// The instance profile as an instance shows it; null without one.
+    profile: Value,
     request: Value,
 }
 
@@ -148,7 +150,36 @@ fn check(call: &Call<'_>, request: Value) -> Result<Launch, AwsError> {
         return Err(AwsError::new("Unsupported", message));
     }
     let placement = placed(call, &request, kind, name, zone)?;
-    Ok(Launch { image, kind, subnet, groups, interfaces, placement, request })
+    let profile = profile(call, &request["IamInstanceProfile"])?;
+    Ok(Launch { image, kind, subnet, groups, interfaces, placement, profile, request })
+}
+
+/// Finds the instance profile that a request names; one of a moment ago may not have propagated, nor its role.
+fn profile(call: &Call<'_>, named: &Value) -> Result<Value, AwsError> {
+    let (name, arn) = (optional(named, "Name"), optional(named, "Arn"));
+    let id = match (name, arn) {
+        (None, None) => return Ok(Value::Null),
+        (Some(_), Some(_)) => {
+            let message =
+                "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'";
+            return Err(combination(message));
+        }
+        (Some(name), None) => name,
+        (None, Some(arn)) => arn.rsplit('/').next().unwrap_or(arn),
+    };
+    let found = call.elsewhere("iam", "instance_profiles", id);
+    let found = found.filter(|found| arn.is_none_or(|arn| text(found, "Arn") == arn)).ok_or_else(|| {
+        let (member, what) = if arn.is_some() { ("arn", "ARN") } else { ("name", "name") };
+        let given = arn.unwrap_or(id);
+        invalid(format!(
+            "Value ({given}) for parameter iamInstanceProfile.{member} is invalid. Invalid IAM Instance Profile {what}"
+        ))
+    })?;
+    if optional(&found, "_role").is_none() {
+        let message = format!("IAM Instance Profile \"{}\" has no associated IAM Roles", text(&found, "Arn"));
+        return Err(invalid(message));
+    }
+    Ok(json!({"Arn": found["Arn"], "Id": found["InstanceProfileId"]}))
 }
 
 fn place(one: &Value) -> (i64, i64) {
@@ -309,6 +340,9 @@ fn make(
         "Tags": tags, "_arn": call.arn(&format!("instance/{id}")), "_reservation": reservation,
         "_protected": request["DisableApiTermination"] == true,
     });
+    if launch.profile.is_object() {
+        made["IamInstanceProfile"] = launch.profile.clone();
+    }
     if let Some(token) = optional(input, "ClientToken") {
         made["ClientToken"] = json!(token);
     }
@@ -369,6 +403,7 @@ fn attach(call: &mut Call<'_>, launch: &Launch, row: &Value, instance: &str) -> 
 const FILTERS: &[filter::Known] = &[
     ("availability-zone", "Placement.AvailabilityZone"),
     ("client-token", "ClientToken"),
+    ("iam-instance-profile.arn", "IamInstanceProfile.Arn"),
     ("image-id", "ImageId"),
     ("instance-id", "InstanceId"),
     ("instance-state-name", "State.Name"),

@@ -10,7 +10,7 @@ mod training;
 
 use serde_json::{Value, json};
 
-use super::Operations;
+use super::{Operations, roles};
 use crate::sandbox::call::{Call, optional, text, texts};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::tags::{self, TagFault};
@@ -41,6 +41,20 @@ fn missing(what: &str, arn: &str) -> AwsError {
 
 fn exists_already(what: &str, arn: &str) -> AwsError {
     validation(format!("Cannot create already existing {what} \"{arn}\"."))
+}
+
+/// Checks that SageMaker may assume a role of this account; of another account's nothing is known here.
+///
+/// `made` is the ARN of what the role is for.
+fn check_role(call: &Call<'_>, role: &str, made: &str) -> Result<(), AwsError> {
+    let own = format!("arn:{}:iam::{}:role/", call.partition(), call.account);
+    if !role.starts_with(&own) || roles::trusting(call, role, "sagemaker.amazonaws.com", made).is_some() {
+        return Ok(());
+    }
+    Err(validation(format!(
+        "Could not assume role {role}. Please ensure that the role exists and allows principal \
+         'sagemaker.amazonaws.com' to assume the role."
+    )))
 }
 
 fn refused(fault: TagFault) -> AwsError {

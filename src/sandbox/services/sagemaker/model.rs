@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{arn, copied, exists_already, listed, missing, new_tags, validation};
+use super::{arn, check_role, copied, exists_already, listed, missing, new_tags, validation};
 use crate::sandbox::call::{Call, text};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
@@ -48,8 +48,8 @@ fn create_model(call: &mut Call<'_>, input: &Value) -> Answer {
         complete(container);
     }
     let tags = new_tags(input)?;
-    check_role(call, text(input, "ExecutionRoleArn"))?;
     let arn = arn(call, "model", name);
+    check_role(call, text(input, "ExecutionRoleArn"), &arn)?;
     if call.get(MODELS, name).is_some() {
         return Err(exists_already("model", &arn));
     }
@@ -60,20 +60,6 @@ fn create_model(call: &mut Call<'_>, input: &Value) -> Answer {
     made["_arn"] = json!(arn);
     call.put(MODELS, name, made);
     Ok(json!({"ModelArn": arn}))
-}
-
-/// Checks that SageMaker may assume a role of this account; of another account's nothing is known here.
-fn check_role(call: &Call<'_>, arn: &str) -> Result<(), AwsError> {
-    let own = format!("arn:{}:iam::{}:role/", call.partition(), call.account);
-    let Some(path) = arn.strip_prefix(&own) else { return Ok(()) };
-    let role = call.elsewhere("iam", "roles", path.rsplit('/').next().unwrap_or(path));
-    if role.is_some_and(|role| text(&role, "_trust").contains("sagemaker.amazonaws.com")) {
-        return Ok(());
-    }
-    Err(validation(format!(
-        "Could not assume role {arn}. Please ensure that the role exists and allows principal \
-         'sagemaker.amazonaws.com' to assume the role."
-    )))
 }
 
 /// Adds what DescribeModel shows of a container without it having been said.

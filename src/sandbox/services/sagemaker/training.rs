@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::{arn, copied, listed, new_tags, validation};
+use super::{arn, check_role, copied, listed, new_tags, validation};
 use crate::sandbox::call::{Call, Transition, text};
 use crate::sandbox::delivery::{s3_uri, tar_gz};
 use crate::sandbox::error::{Answer, AwsError};
@@ -117,6 +117,7 @@ fn create_training_job(call: &mut Call<'_>, input: &Value) -> Answer {
     check(input)?;
     let tags = new_tags(input)?;
     let arn = arn(call, "training-job", name);
+    check_role(call, text(input, "RoleArn"), &arn)?;
     if call.get(JOBS, name).is_some() {
         let message = format!(
             "Training job names must be unique within an AWS account and region, and a training job with this name \
