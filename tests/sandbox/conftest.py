@@ -20,6 +20,18 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+NAMES = {"bedrock_runtime": "bedrock-runtime", "sagemaker_runtime": "sagemaker-runtime",
+         "tagging": "resourcegroupstaggingapi"}
+# What has no success or no error of its own: S3 knows no replication and no web site here, and the rest takes no input.
+NEVER_ANSWERED = {("s3", "GetBucketReplication"), ("s3", "GetBucketWebsite")}
+NEVER_REFUSED = {
+    ("bedrock", "DeleteModelInvocationLoggingConfiguration"), ("bedrock", "GetModelInvocationLoggingConfiguration"),
+    # They answer a list of what could not be done.
+    ("ec2", "DeleteFlowLogs"), ("ec2", "DeleteVpcEndpoints"),
+    ("resourcegroupstaggingapi", "UntagResources"),
+    ("iam", "GenerateCredentialReport"), ("iam", "GetAccountSummary"),
+}
+_calls = {True: set(), False: set()}
 _accounts = itertools.count(100000000001)
 
 
@@ -35,6 +47,45 @@ def binary():
         if message.get("executable"):
             return message["executable"]
     raise RuntimeError("cargo named no executable")
+
+
+def implemented():
+    """Returns what the sandbox implements, as boto3 names it: pairs of service and operation."""
+    lines = (ROOT / "docs/sandbox-operations.md").read_text().splitlines()
+    found, service = set(), None
+    for line in lines:
+        if line.startswith("## "):
+            service = line.split()[1]
+        elif service and line:
+            found |= {(NAMES.get(service, service), name) for name in line.split(", ")}
+    return found
+
+
+def pytest_configure(config):
+    def note(model, http_response, parsed, **_):
+        # A denial is no error of the operation's own.
+        if "Unauthorized" not in (code := parsed.get("Error", {}).get("Code", "")) and "Denied" not in code:
+            _calls[http_response.status_code < 400].add((model.service_model.service_name, model.name))
+
+    boto3.setup_default_session()
+    boto3.DEFAULT_SESSION.events.register("after-call", note)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Fails a run of all tests in which boto3 didn't call every operation, with success and with an error."""
+    option = session.config.option
+    part = option.keyword or option.markexpr or option.collectonly or session.testsfailed
+    files = {item.path.name for item in session.items}
+    if part or not {path.name for path in pathlib.Path(__file__).parent.glob("test_*.py")} <= files:
+        return
+    for what, missing in (
+        ("answered", implemented() - _calls[True] - NEVER_ANSWERED),
+        ("refused", implemented() - _calls[False] - NEVER_REFUSED),
+    ):
+        if missing:
+            names = ", ".join(sorted(":".join(pair) for pair in missing))
+            print(f"\n{len(missing)} operations were never {what} in a test: {names}", file=sys.stderr)
+            session.exitstatus = 1
 
 
 class Server:

@@ -227,6 +227,18 @@ def test_filter(logs, group, now, refused):
         logs.filter_log_events(logGroupName="/none")
 
 
+def test_live_tail_begins(client, group, account, refused):
+    # Its events are CloudWatch's own push, which nothing here writes; the session and its first update are answered.
+    logs = client("logs", inject_host_prefix=False)
+    arn = f"arn:aws:logs:us-east-1:{account}:log-group:{group}"
+    stream = logs.start_live_tail(logGroupIdentifiers=[arn], logEventFilterPattern="ERROR")["responseStream"]
+    first, second = stream
+    assert first["sessionStart"]["logEventFilterPattern"] == "ERROR"
+    assert second["sessionUpdate"]["sessionResults"] == []
+    with refused("InvalidParameterException"):
+        logs.start_live_tail(logGroupIdentifiers=[group])
+
+
 def test_retention_hides_what_is_older(logs, group, now, later):
     logs.create_log_stream(logGroupName=group, logStreamName="s")
     logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=[{"timestamp": now, "message": "m"}])

@@ -8,6 +8,40 @@ use serde_json::Value;
 use super::{from_base64, json};
 use crate::sandbox::model::{Model, Shape, ShapeType};
 
+pub(super) const CONTENT_TYPE: &str = "application/vnd.amazon.eventstream";
+
+/// Returns the member of an output that is a stream of events.
+pub(super) fn member<'m>(model: &'m Model, output: &str) -> Option<&'m str> {
+    let members = &model.shape(output).members;
+    members.iter().find(|(_, member)| model.shape(&member.shape).eventstream).map(|(name, _)| name.as_str())
+}
+
+/// Encodes an answer as the JSON protocols do: the first frame holds the members besides the stream.
+pub(super) fn encode_whole(
+    model: &Model,
+    output: &str,
+    stream: &str,
+    value: &Value,
+    content_type: &'static str,
+) -> Bytes {
+    let mut rest = value.clone();
+    if let Some(members) = rest.as_object_mut() {
+        members.shift_remove(stream);
+    }
+    let body = json::outgoing(model, output, &rest, json::Names::Members);
+    let first = Message::new(body.to_string().into_bytes())
+        .add_header(text(":event-type", "initial-response"))
+        .add_header(text(":content-type", content_type))
+        .add_header(text(":message-type", "event"));
+    let mut out = Vec::new();
+    write_message_to(&first, &mut out)
+        .expect("internal error: a frame of a simulated answer is within the format's bounds");
+    let shape = model.shape(&model.shape(output).members[stream].shape);
+    let events = value[stream].as_array().map_or(&[][..], Vec::as_slice);
+    out.extend(encode(model, shape, events));
+    Bytes::from(out)
+}
+
 /// Encodes events, each an object with one key: the event's name.
 ///
 /// An event whose shape is an exception becomes an exception frame.

@@ -131,10 +131,16 @@ fn encode_other(wire: Wire, model: &Model, operation: &Operation, reply: &Reply)
     match wire {
         Wire::Cbor => plain(200, "application/cbor", cbor::encode(model, &side.shape, &reply.output)),
         Wire::RestJson | Wire::RestXml => rest::encode(wire, model, operation, &side.shape, reply),
-        _ => {
-            let value = json::outgoing(model, &side.shape, &reply.output, json::Names::Members);
-            plain(200, json_type(wire), value.to_string())
-        }
+        _ => match eventstream::member(model, &side.shape) {
+            Some(stream) => {
+                let bytes = eventstream::encode_whole(model, &side.shape, stream, &reply.output, json_type(wire));
+                plain(200, eventstream::CONTENT_TYPE, bytes)
+            }
+            None => {
+                let value = json::outgoing(model, &side.shape, &reply.output, json::Names::Members);
+                plain(200, json_type(wire), value.to_string())
+            }
+        },
     }
 }
 

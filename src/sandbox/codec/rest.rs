@@ -232,7 +232,7 @@ fn payload_body(wire: Wire, model: &Model, key: &str, member: &Member, reply: &R
     if shape.eventstream {
         let events = value.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let bytes = eventstream::encode(model, shape, events);
-        return plain(200, "application/vnd.amazon.eventstream", bytes);
+        return plain(200, eventstream::CONTENT_TYPE, bytes);
     }
     match shape.kind {
         ShapeType::Blob => {
