@@ -68,3 +68,15 @@ def test_network(terraform, client):
     assert [vpc["IsDefault"] for vpc in ec2.describe_vpcs()["Vpcs"]] == [True]
     assert ec2.describe_addresses()["Addresses"] == []
     assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+
+
+def test_environment(terraform, client):
+    environment = terraform("environment")
+    environment.run("apply", "-no-color", "-auto-approve", *environment.variables)
+    environment.run("plan", "-no-color", "-detailed-exitcode", *environment.variables)
+    config = client("bedrock").get_model_invocation_logging_configuration()["loggingConfig"]
+    assert config["cloudWatchConfig"]["logGroupName"] == "/ml/bedrock"
+    assert client("sagemaker").describe_endpoint(EndpointName="assistant")["EndpointStatus"] == "InService"
+    environment.run("destroy", "-no-color", "-auto-approve", *environment.variables)
+    assert client("s3").list_buckets()["Buckets"] == []
+    assert client("iam").list_roles()["Roles"] == []
