@@ -167,23 +167,23 @@ fn frame(source: SourceId, labels: &[(Span, String)], sources: &SourceMap, optio
     }
     // The first lines are miette's own header; the place is that of the text before it was cropped.
     let corner = if options.unicode { '╭' } else { ',' };
-    let mut body = out.lines().skip_while(|line| !line.trim_start().starts_with(corner));
-    let indent = body.next().map_or(3, |line| line.len() - line.trim_start().len());
-    let bar = if options.unicode { "╭─" } else { ",-" };
+    let body: Vec<&str> = out.lines().skip_while(|line| !line.trim_start().starts_with(corner)).collect();
+    let is_head = |line: &str| line.trim_start().starts_with(corner);
+    let indent_of = |line: &str| line.len() - line.trim_start().len();
+    // Lines far apart come as frames of their own, each as wide as its own numbers; one frame with a gap reads better.
+    let indent = body.iter().filter(|line| is_head(line)).map(|line| indent_of(line)).max().unwrap_or(3);
+    let (bar, gap) = if options.unicode { ("╭─", '⋮') } else { (",-", ':') };
     let mut drawn = format!("{:indent$}{bar}[{name}]\n", "");
-    // Lines far apart come as frames of their own; one frame with a gap reads better.
-    let body: Vec<&str> = body.map(str::trim_end).collect();
-    let gap = if options.unicode { '⋮' } else { ':' };
-    let mut at = 0;
-    while at < body.len() {
-        if body.get(at + 1).is_some_and(|next| next.trim_start().starts_with(corner)) {
+    let mut shift = 0;
+    for (at, line) in body.iter().enumerate() {
+        if is_head(line) {
+            shift = indent - indent_of(line);
+        } else if body.get(at + 1).is_some_and(|next| is_head(next)) {
             drawn.push_str(&format!("{:indent$}{gap}\n", ""));
-            at += 2;
-            continue;
+        } else {
+            drawn.push_str(format!("{:shift$}{line}", "").trim_end());
+            drawn.push('\n');
         }
-        drawn.push_str(body[at]);
-        drawn.push('\n');
-        at += 1;
     }
     drawn
 }

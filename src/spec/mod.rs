@@ -18,6 +18,7 @@ mod locate;
 mod model;
 mod modules;
 mod networks;
+mod policy;
 mod resolve;
 pub(crate) mod suggest;
 pub(crate) mod template;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::formats;
 use super::inputs::shown;
+use super::policy::{self, Step};
 use super::suggest;
 use crate::diagnostic::{Diagnostic, Span};
 use crate::graph::Address;
@@ -72,8 +73,13 @@ impl Check<'_> {
         let inner = unwrap_nullable(schema);
         let flag = |name: &str| schema.get(name).or_else(|| inner.get(name));
         if flag("x-policy").and_then(Value::as_bool) == Some(true) {
-            if let Some((label, help)) = formats::refuse_policy(value) {
-                self.report("SPEC044", "policy document not valid", place, label, help);
+            for fault in policy::faults(value) {
+                let at = fault.at.iter().fold(place.clone(), |place, step| match step {
+                    Step::In(key) => at_key(&place, key),
+                    Step::Item(index) => at_index(&place, *index),
+                    Step::Key(key) => key_place(&place, key),
+                });
+                self.report("SPEC044", "policy document not valid", &at, fault.label, fault.help);
             }
             return;
         }

@@ -66,6 +66,7 @@ pub struct Arguments {
     pub cross_region_profile: Option<String>,
     /// The ARN of the KMS key that encrypts the guardrail; left out, a key of AWS's own.
     #[serde(default)]
+    #[schemars(extend("format" = "arn"))]
     pub kms_key: Option<String>,
     /// `publish` makes a numbered version of each change; left out, there is only the draft.
     #[serde(default)]

@@ -63,6 +63,7 @@ pub struct CloudWatch {
     /// The log group's name.
     pub log_group: String,
     /// The ARN of the role by which Bedrock writes to it.
+    #[schemars(extend("format" = "arn"))]
     pub role: String,
     /// Where entries over 100 KB and binary data go.
     #[serde(default)]

@@ -59,7 +59,7 @@ pub struct Arguments {
     pub max_session_seconds: u32,
     /// The ARN of a policy that limits what all others can allow.
     #[serde(default)]
-    #[schemars(extend("x-access" = true))]
+    #[schemars(extend("format" = "arn", "x-access" = true))]
     pub permissions_boundary: Option<String>,
     /// Inline policies by their names.
     #[serde(default)]

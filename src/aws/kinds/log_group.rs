@@ -51,6 +51,7 @@ pub struct Arguments {
     ///
     /// The key's policy has to let `logs.REGION.amazonaws.com` use it.
     #[serde(default)]
+    #[schemars(extend("format" = "arn"))]
     pub kms_key: Option<String>,
     /// What can be done with the logs, and at what price.
     #[serde(default)]

@@ -41,7 +41,7 @@ pub struct Arguments {
     pub asynchronous: Option<Asynchronous>,
     /// The ARN of the role for inference components.
     #[serde(default)]
-    #[schemars(extend("x-change" = "replace"))]
+    #[schemars(extend("format" = "arn", "x-change" = "replace"))]
     pub role: Option<String>,
     /// The network of inference components.
     #[serde(default)]

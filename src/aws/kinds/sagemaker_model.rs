@@ -37,7 +37,7 @@ pub struct Arguments {
     #[schemars(regex(pattern = NAME_PATTERN), extend("x-change" = "replace"))]
     pub name: Option<String>,
     /// The ARN of the role that SageMaker runs the containers as.
-    #[schemars(extend("x-change" = "replace"))]
+    #[schemars(extend("format" = "arn", "x-change" = "replace"))]
     pub role: String,
     /// The containers, in the order that a request passes them.
     #[schemars(length(min = 1, max = 15), extend("x-change" = "replace"))]

@@ -234,11 +234,11 @@ fn reference_cycle() {
     insta::assert_snapshot!(check("resources:\n  kms_key:\n    data:\n      description: $(iam_role.trainer.arn)\n  iam_role:\n    trainer:\n      policies: [$(kms_key.data.arn)]\n"), @r##"
     error[SPEC031]: reference cycle
       iam_role.trainer.policies[0] → kms_key.data.description → iam_role.trainer
-       ╭─[t.yaml:11:20]
-     8 │       description: $(iam_role.trainer.arn)
-       ·                      ──────────┬─────────
-       ·                                ╰── kms_key.data.description needs iam_role.trainer
-       ⋮
+        ╭─[t.yaml:11:20]
+      8 │       description: $(iam_role.trainer.arn)
+        ·                      ──────────┬─────────
+        ·                                ╰── kms_key.data.description needs iam_role.trainer
+        ⋮
      11 │       policies: [$(kms_key.data.arn)]
         ·                    ────────┬───────
         ·                            ╰── iam_role.trainer.policies[0] needs kms_key.data
@@ -270,11 +270,11 @@ fn networks() {
       help: give each its own range; `subnet(prefix=…, index=each.index)` does
 
     error[SPEC042]: network outside its parent
-       ╭─[t.yaml:12:46]
-     8 │     good: { cidr: 10.0.0.0/16 }
-       ·                   ─────┬─────
-       ·                        ╰── vpc.good is `10.0.0.0/16`
-       ⋮
+        ╭─[t.yaml:12:46]
+      8 │     good: { cidr: 10.0.0.0/16 }
+        ·                   ─────┬─────
+        ·                        ╰── vpc.good is `10.0.0.0/16`
+        ⋮
      12 │     c: { vpc: $(vpc.good.id), zone: c, cidr: 10.1.0.0/20 }
         ·                                              ─────┬─────
         ·                                                   ╰── `10.1.0.0/20` of subnet.c is not inside vpc.good
@@ -311,10 +311,18 @@ fn arns_and_policies() {
       help: a document has `Version: "2012-10-17"` and `Statement: […]`
 
     error[SPEC044]: policy document not valid
-        ╭─[t.yaml:10:10]
-     10 │     b: { policy: { Version: "2012-10-17", Statement: [{ Effect: Alow, Action: '*' }] } }
-        ·          ───┬──
-        ·             ╰── `Alow` is not an effect (statement 1)
+        ╭─[t.yaml:10:57]
+     10 │ …: "2012-10-17", Statement: [{ Effect: Alow, Action: '*' }] } }
+        ·                                ───┬──
+        ·                                   ╰── statement 1 has no `Resource`
+        ╰────
+      help: add the ARNs it is about, or `Principal` in a trust policy
+
+    error[SPEC044]: policy document not valid
+        ╭─[t.yaml:10:65]
+     10 │ …10-17", Statement: [{ Effect: Alow, Action: '*' }] } }
+        ·                                ──┬─
+        ·                                  ╰── `Alow` is not an effect (statement 1)
         ╰────
       help: did you mean `Allow`?
     "##);

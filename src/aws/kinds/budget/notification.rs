@@ -34,6 +34,7 @@ pub struct Notification {
     pub emails: Vec<String>,
     /// The ARN of an SNS topic.
     #[serde(default)]
+    #[schemars(extend("format" = "arn"))]
     pub sns_topic: Option<String>,
 }
 

@@ -54,7 +54,7 @@ pub struct Arguments {
     pub prefix: Option<String>,
     /// The ARN of the KMS key that encrypts the log files; left out, the bucket's own key for S3 does.
     #[serde(default)]
-    #[schemars(extend("x-access" = true))]
+    #[schemars(extend("format" = "arn", "x-access" = true))]
     pub kms_key: Option<String>,
     /// Whether the trail records all regions.
     #[serde(default = "yes")]
@@ -74,14 +74,15 @@ pub struct Arguments {
     pub include_global: bool,
     /// The ARN of a log group that also gets the events.
     #[serde(default)]
-    #[schemars(extend("x-access" = true))]
+    #[schemars(extend("format" = "arn", "x-access" = true))]
     pub log_group: Option<String>,
     /// The ARN of the role by which CloudTrail writes to the log group.
     #[serde(default)]
-    #[schemars(extend("x-access" = true))]
+    #[schemars(extend("format" = "arn", "x-access" = true))]
     pub log_role: Option<String>,
     /// The ARN of an SNS topic that is told of each new log file.
     #[serde(default)]
+    #[schemars(extend("format" = "arn"))]
     pub sns_topic: Option<String>,
     /// Which events are recorded; left empty, all management events.
     #[serde(default)]

@@ -54,6 +54,7 @@ pub struct Trust {
 #[serde(deny_unknown_fields)]
 pub struct Oidc {
     /// The ARN of the account's OIDC provider.
+    #[schemars(extend("format" = "arn"))]
     pub provider: String,
     /// The audience that a token has to be for.
     #[serde(default = "sts")]

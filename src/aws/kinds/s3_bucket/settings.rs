@@ -15,6 +15,7 @@ pub struct Encryption {
     pub algorithm: Option<Algorithm>,
     /// The ARN of the KMS key; left out with `aws:kms`, the account's `aws/s3` key.
     #[serde(default)]
+    #[schemars(extend("format" = "arn"))]
     pub kms_key: Option<String>,
     /// Whether one data key serves many objects, which makes far fewer calls to KMS.
     #[serde(default)]

@@ -98,6 +98,7 @@ pub struct Rotation {
     #[schemars(range(min = 1, max = 24))]
     pub window_hours: Option<u32>,
     /// The ARN of the Lambda function that rotates.
+    #[schemars(extend("format" = "arn"))]
     pub lambda: String,
 }
 
