@@ -74,11 +74,12 @@ async fn backup(args: &Backup, context: &Context, spec: &Spec) -> Result<(), Ref
         context.out.document(&json!({ "backup": name, "manifest": manifest }));
     } else {
         context.out.line(format!(
-            "backup {name} in {}: {} entries of the log with {} resources, {} files",
+            "backup {name} in {}: {} entries of the log with {} resources, {} file{}",
             store.location(),
             manifest.number,
             manifest.resources,
-            manifest.files.len()
+            manifest.files.len(),
+            if manifest.files.len() == 1 { "" } else { "s" },
         ));
     }
     Ok(())

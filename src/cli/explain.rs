@@ -1,6 +1,7 @@
 //! `opora explain`: the page of an error code, or of a kind.
 
 use clap::Args;
+use serde_json::json;
 
 use super::context::Context;
 use super::exit::Exit;
@@ -17,25 +18,21 @@ pub(crate) struct Explain {
 
 pub(crate) fn run(args: &Explain, context: &Context) -> Exit {
     let Some(what) = &args.what else {
-        for (code, page) in docs::error_pages() {
-            let title = page.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or_default();
-            context.out.line(title.strip_prefix(code).map_or_else(|| format!("{code}  {title}"), |_| title.to_owned()));
-        }
-        for kind in context.schemas.iter() {
-            context.out.line(format!(
-                "{}  {}",
-                kind.name,
-                kind.arguments.description().lines().next().unwrap_or_default()
-            ));
-        }
+        list(context);
         return Exit::Done;
     };
-    if let Some(page) = docs::error_page(&what.to_uppercase()) {
-        context.out.line(page.trim_end());
-        return Exit::Done;
-    }
-    if let Some(kind) = context.schemas.get(what) {
-        context.out.line(docs::kind_page(kind).trim_end());
+    let code = what.to_uppercase();
+    let page = match (docs::error_page(&code), context.schemas.get(what)) {
+        (Some(page), _) => Some((code.as_str(), page.to_owned())),
+        (None, Some(kind)) => Some((kind.name, docs::kind_page(kind))),
+        (None, None) => None,
+    };
+    if let Some((name, page)) = page {
+        if context.out.json {
+            context.out.document(&json!({ "name": name, "page": page }));
+        } else {
+            context.out.line(page.trim_end());
+        }
         return Exit::Done;
     }
     let refused = Diagnostic::error("CLI007", "there is no such code or kind")
@@ -43,4 +40,24 @@ pub(crate) fn run(args: &Explain, context: &Context) -> Exit {
         .help("`opora explain` lists them all");
     context.refuse(&refused.into(), None);
     Exit::Failed
+}
+
+/// Lists all codes and kinds, each with its title.
+fn list(context: &Context) {
+    let codes = docs::error_pages().into_iter().map(|(code, page)| {
+        let title = page.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or_default();
+        (code, ": ", title.strip_prefix(code).unwrap_or(title).trim_start_matches([':', ' ']))
+    });
+    let kinds = context.schemas.iter().map(|kind| {
+        let title = kind.arguments.description().lines().next().unwrap_or_default();
+        (kind.name, "  ", title)
+    });
+    let all = codes.chain(kinds);
+    if context.out.json {
+        context.out.document(&all.map(|(name, _, title)| json!({ "name": name, "title": title })).collect::<Vec<_>>());
+        return;
+    }
+    for (name, between, title) in all {
+        context.out.line(format!("{name}{between}{title}"));
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use super::context::{Context, Refused};
 use super::exit::Exit;
@@ -60,6 +61,10 @@ fn init(args: &Init, context: &Context) -> Result<(), Refused> {
         )
     })?;
     let file = path.display();
+    if context.out.json {
+        context.out.document(&json!({ "wrote": path }));
+        return Ok(());
+    }
     context.out.line(format!("wrote {file}"));
     if args.account.is_none() {
         context.out.note("its account is a placeholder: set `account:` to yours, or try it with `--sandbox`");

@@ -224,11 +224,13 @@ async fn logs(context: &Context, spec: &Spec, id: &str, follow: bool) -> Result<
     let bench = Bench::open(context, spec).await?;
     let jobs = bench.jobs(&|_| {}).await?;
     let mut cursor = LogCursor::new();
+    let mut quiet = true;
     loop {
         // Before the page: what it logged last is read once more after it has ended.
         let record = jobs.status(id).await?;
         loop {
             let page = jobs.logs(&record, &cursor).await?;
+            quiet &= page.lines.is_empty();
             for line in &page.lines {
                 if context.out.json {
                     context.out.line(json!(line).to_string());
@@ -247,6 +249,9 @@ async fn logs(context: &Context, spec: &Spec, id: &str, follow: bool) -> Result<
             }
         }
         if !follow || record.stage.is_ended() {
+            if quiet {
+                context.out.note(format!("{} has no log, or it has none any more", record.id));
+            }
             return Ok(Exit::Done);
         }
         jobs.aws.sleep(std::time::Duration::from_secs(FOLLOW_SECONDS)).await;

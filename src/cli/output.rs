@@ -4,6 +4,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -58,6 +59,10 @@ pub(crate) struct Output {
     out: Mutex<Box<dyn Write + Send>>,
     err: Mutex<Box<dyn Write + Send>>,
     bar: ProgressBar,
+    /// Whether the bar is on the terminal now.
+    drawn: AtomicBool,
+    /// Columns of the terminal that errors are drawn for.
+    width: usize,
     /// What `--timings` measures.
     pub timings: Timings,
 }
@@ -85,6 +90,8 @@ impl Output {
             out: Mutex::new(Box::new(std::io::stdout())),
             err: Mutex::new(Box::new(std::io::stderr())),
             bar,
+            drawn: AtomicBool::new(false),
+            width: width(),
             timings: Timings::new(global.timings),
         }
     }
@@ -108,14 +115,26 @@ impl Output {
         if self.color_out { format!("\u{1b}[{}m{text}\u{1b}[0m", style.code()) } else { text.to_owned() }
     }
 
+    /// Prints with the bar out of the way; one that is not drawn must not come back by it.
+    fn beside_bar(&self, print: impl FnOnce()) {
+        if self.drawn.load(Ordering::Relaxed) { self.bar.suspend(print) } else { print() }
+    }
+
+    /// Begins to draw the bar.
+    fn draw(&self) {
+        if !self.drawn.swap(true, Ordering::Relaxed) {
+            self.bar.reset();
+        }
+    }
+
     /// Prints a line of facts; a reader that went away is no error.
     pub(crate) fn line(&self, text: impl AsRef<str>) {
-        self.bar.suspend(|| write_line(&self.out, text.as_ref()));
+        self.beside_bar(|| write_line(&self.out, text.as_ref()));
     }
 
     /// Prints bytes of facts as they are.
     pub(crate) fn raw(&self, text: &str) {
-        self.bar.suspend(|| {
+        self.beside_bar(|| {
             if let Ok(mut out) = self.out.lock() {
                 let _ = out.write_all(text.as_bytes());
                 let _ = out.flush();
@@ -132,13 +151,13 @@ impl Output {
     /// Prints a remark to standard error, unless quiet.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            self.bar.suspend(|| write_line(&self.err, text.as_ref()));
+            self.beside_bar(|| write_line(&self.err, text.as_ref()));
         }
     }
 
     /// Prints a complaint to standard error.
     pub(crate) fn complain(&self, text: impl AsRef<str>) {
-        self.bar.suspend(|| write_line(&self.err, text.as_ref()));
+        self.beside_bar(|| write_line(&self.err, text.as_ref()));
     }
 
     /// Prints diagnostics: as a JSON document, or drawn to standard error.
@@ -149,13 +168,14 @@ impl Output {
         if self.json {
             self.document(&serde_json::json!({ "diagnostics": diagnostics_json(diagnostics, sources, locator) }));
         } else {
-            let options = RenderOptions { color: self.color_err, ..RenderOptions::default() };
+            let options = RenderOptions { color: self.color_err, width: self.width, ..RenderOptions::default() };
             self.complain(render(diagnostics, sources, &|place| locator.resolve(place), options).trim_end());
         }
     }
 
     /// Shows what is going on, where a person watches.
     pub(crate) fn busy(&self, text: &str) {
+        self.draw();
         let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
         self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         self.bar.set_message(text.to_owned());
@@ -164,7 +184,8 @@ impl Output {
 
     /// Shows how far it is.
     pub(crate) fn progress(&self, done: u64, all: u64, text: &str) {
-        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}");
+        self.draw();
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
         self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         self.bar.set_length(all);
         self.bar.set_position(done);
@@ -175,8 +196,15 @@ impl Output {
     pub(crate) fn idle(&self) {
         self.bar.disable_steady_tick();
         self.bar.finish_and_clear();
-        self.bar.reset();
+        self.drawn.store(false, Ordering::Relaxed);
     }
+}
+
+/// Returns the columns of the terminal that standard error is, within what a frame can be drawn in.
+fn width() -> usize {
+    let usual = RenderOptions::default().width;
+    let terminal = terminal_size::terminal_size_of(std::io::stderr());
+    terminal.map_or(usual, |(columns, _)| usize::from(columns.0).clamp(60, 160))
 }
 
 fn write_line(stream: &Mutex<Box<dyn Write + Send>>, text: &str) {

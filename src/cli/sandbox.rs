@@ -100,17 +100,17 @@ pub(crate) async fn run(args: &Sandbox, context: &Context) -> Exit {
         SandboxCommand::Serve(serve) => self::serve(serve, context).await,
         SandboxCommand::Reset(folder) => open(&folder.dir).and_then(|world| {
             world.reset()?;
-            context.out.line(format!("{} is empty", folder.dir.display()));
+            told(context, "reset", &folder.dir, format!("{} is empty", folder.dir.display()));
             Ok(())
         }),
         SandboxCommand::Save(copy) => open(&copy.folder.dir).and_then(|world| {
             world.save(&copy.other)?;
-            context.out.line(format!("saved to {}", copy.other.display()));
+            told(context, "saved", &copy.other, format!("saved to {}", copy.other.display()));
             Ok(())
         }),
         SandboxCommand::Load(copy) => open(&copy.folder.dir).and_then(|world| {
             world.load(&copy.other)?;
-            context.out.line(format!("loaded from {}", copy.other.display()));
+            told(context, "loaded", &copy.other, format!("loaded from {}", copy.other.display()));
             Ok(())
         }),
         SandboxCommand::Status(folder) => open(&folder.dir).map(|world| context.out.document(&world.status())),
@@ -122,6 +122,15 @@ pub(crate) async fn run(args: &Sandbox, context: &Context) -> Exit {
             context.refuse(&refused.into(), None);
             Exit::Failed
         }
+    }
+}
+
+/// Says what was done with a folder.
+fn told(context: &Context, done: &str, dir: &Path, text: String) {
+    if context.out.json {
+        context.out.document(&serde_json::json!({ done: dir }));
+    } else {
+        context.out.line(text);
     }
 }
 

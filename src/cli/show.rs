@@ -70,6 +70,10 @@ async fn show_state(args: &Show, context: &Context, spec: &Spec) -> Result<(), R
             context.out.document(&json!({ "resources": state.resources, "outputs": outputs }));
             return Ok(());
         }
+        if state.resources.is_empty() {
+            context.out.note(format!("nothing of {} is in the state", spec.environment.scope.environment));
+            return Ok(());
+        }
         for (address, record) in &state.resources {
             print_record(context, address, record);
         }

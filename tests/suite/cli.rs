@@ -12,6 +12,7 @@ mod drifts;
 mod errors;
 mod failures;
 mod guards;
+mod forms;
 mod interrupt;
 mod jobs;
 mod lifecycle;

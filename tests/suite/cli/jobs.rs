@@ -44,11 +44,11 @@ budget: 20 USD
 ";
 
 /// A simulated day of the server passes in no time where a test wants it to, and else stands still.
-fn server() -> Server {
+pub fn server() -> Server {
     Server::start(&["--speed", "0.001"])
 }
 
-fn applied(server: &Server) -> Terminal {
+pub fn applied(server: &Server) -> Terminal {
     let terminal = Terminal::with(SPEC).signed_in("123456789012", server);
     let ended = terminal.run("apply --yes --quiet");
     assert_eq!(ended.code, Some(0), "{ended}");
@@ -58,7 +58,7 @@ fn applied(server: &Server) -> Terminal {
     terminal
 }
 
-fn pass(server: &Server, seconds: u32) {
+pub fn pass(server: &Server, seconds: u32) {
     server.admin("clock", Some(&format!(r#"{{"advance_s":{seconds}}}"#)));
 }
 
@@ -68,7 +68,7 @@ fn started(server: &Server) -> usize {
 }
 
 /// Starts the training job and waits until AWS is known to have it.
-fn training(terminal: &Terminal) -> Child {
+pub fn training(terminal: &Terminal) -> Child {
     let mut command = terminal.command(&["job", "run", "train.yaml"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut told = BufReader::new(child.stderr.take().unwrap());
@@ -81,7 +81,7 @@ fn training(terminal: &Terminal) -> Child {
     child
 }
 
-fn end(child: Child) -> Ended {
+pub fn end(child: Child) -> Ended {
     let output = child.wait_with_output().unwrap();
     Ended::new(output.status.code(), &output.stdout, &output.stderr)
 }
