@@ -60,6 +60,10 @@ pub struct Arguments {
     /// The placement group, by name. Leave it out with a capacity block.
     #[serde(default)]
     pub placement_group: Option<String>,
+    /// The partition of a `partition` placement group; left out, EC2 spreads the instances over all.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 7))]
+    pub partition: Option<u32>,
     /// `default` or `dedicated`.
     #[serde(default)]
     pub tenancy: Option<String>,
@@ -72,6 +76,18 @@ pub struct Arguments {
     /// Cores and threads, for types where they can be chosen.
     #[serde(default)]
     pub cpu: Option<Cpu>,
+    /// How a burstable type (`t3`, `t4g`, …) runs when its CPU credits are used up; left out, as the account says.
+    #[serde(default)]
+    pub cpu_credits: Option<CpuCredits>,
+    /// Whether the instance can run Nitro Enclaves: isolated parts that keys can be released to alone.
+    #[serde(default)]
+    pub enclave: bool,
+    /// Whether the instance can hibernate: its memory is written to the root volume, which has to be encrypted.
+    #[serde(default)]
+    pub hibernation: bool,
+    /// Whether EC2 moves the instance to other hardware when its own fails; left out, it does where the type allows.
+    #[serde(default)]
+    pub auto_recovery: Option<bool>,
     /// The text that cloud-init runs at the first boot; at most 16 KiB. No secrets: everyone who may describe
     /// the template reads it.
     #[serde(default)]
@@ -88,6 +104,9 @@ pub struct Arguments {
     /// Whether instances refuse to be terminated by the API.
     #[serde(default)]
     pub termination_protection: bool,
+    /// Whether instances refuse to be stopped by the API.
+    #[serde(default)]
+    pub stop_protection: bool,
     /// Tags of the instances and their volumes.
     #[serde(default)]
     pub instance_tags: Tags,
@@ -128,6 +147,9 @@ pub struct Metadata {
     /// Whether the instance can read its own tags.
     #[serde(default)]
     pub tags: bool,
+    /// Whether the service also answers at its IPv6 address.
+    #[serde(default)]
+    pub ipv6: bool,
 }
 
 /// Whether metadata needs a token.
@@ -141,7 +163,7 @@ pub enum HttpTokens {
 
 impl Default for Metadata {
     fn default() -> Self {
-        Self { enabled: true, http_tokens: HttpTokens::Required, hop_limit: 1, tags: false }
+        Self { enabled: true, http_tokens: HttpTokens::Required, hop_limit: 1, tags: false, ipv6: false }
     }
 }
 
@@ -189,6 +211,7 @@ pub struct CapacityReservation {
     pub id: Option<String>,
     /// The ARN of a resource group of reservations.
     #[serde(default)]
+    #[schemars(extend("format" = "arn"))]
     pub group: Option<String>,
     /// `open`, `none`, or `capacity-reservations-only`, which never falls back to on-demand.
     #[serde(default)]
@@ -218,6 +241,16 @@ pub struct Cpu {
     #[serde(default)]
     #[schemars(range(min = 1, max = 2))]
     pub threads_per_core: Option<u32>,
+}
+
+/// What a burstable type does without credits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CpuCredits {
+    /// It slows down to its baseline.
+    Standard,
+    /// It goes on, at a price.
+    Unlimited,
 }
 
 /// What a shutdown from inside does.
@@ -285,6 +318,13 @@ pub(super) fn check(arguments: &Value) -> Vec<Problem> {
     }
     if set("capacity_reservation") && part("id").is_none() && part("group").is_none() && part("preference").is_none() {
         out.push(Problem::new("capacity_reservation", "needs `id`, `group` or `preference`"));
+    }
+    let on = |name: &str| arguments.get(name).and_then(Value::as_bool) == Some(true);
+    if on("enclave") && on("hibernation") {
+        out.push(Problem::new("hibernation", "an instance with enclaves can't hibernate"));
+    }
+    if set("partition") && !set("placement_group") {
+        out.push(Problem::new("partition", "needs the `placement_group` that it is a partition of"));
     }
     let bytes = arguments.get("user_data").and_then(Value::as_str).map_or(0, str::len);
     if bytes > USER_DATA_BYTES_MAX {
@@ -369,6 +409,10 @@ mod tests {
         assert!(paths(json!({ "instance_type": "p5.48xlarge", "efa": "none", "public_ip": true })).is_empty());
         assert!(paths(json!({ "instance_type": "t3.micro" })).is_empty());
         assert_eq!(paths(json!({ "instance_type": "t3.micro", "market": "capacity-block" })), ["market"]);
+        assert_eq!(
+            paths(json!({ "instance_type": "m5.large", "partition": 2, "enclave": true, "hibernation": true })),
+            ["hibernation", "partition"]
+        );
         assert_eq!(paths(json!({ "instance_type": "t3.micro", "user_data": "x".repeat(16_385) })), ["user_data"]);
         let volumes = json!([
             { "device": "/dev/xvda", "type": "gp2", "iops": 3000 },

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::ec2::{sdk_tags, split_tags};
 use super::efa::{Interface, Network, interfaces};
 use super::launch_template_arguments::{
-    Arguments, CapacityReservation, Cpu, Efa, HttpTokens, Market, Metadata, ShutdownBehavior, Volume,
+    Arguments, CapacityReservation, Cpu, CpuCredits, Efa, HttpTokens, Market, Metadata, ShutdownBehavior, Volume,
 };
 use crate::aws::tags::Tags;
 use crate::aws::{AwsError, ErrorClass};
@@ -49,15 +49,26 @@ pub(super) fn request(arguments: &Arguments, network: &Network) -> Result<Reques
         .set_iam_instance_profile(arguments.instance_profile.as_deref().map(profile))
         .set_capacity_reservation_specification(arguments.capacity_reservation.as_ref().map(reservation))
         .set_instance_market_options(arguments.market.map(market))
-        .set_cpu_options(arguments.cpu.as_ref().map(cpu));
+        .set_cpu_options(arguments.cpu.as_ref().map(cpu))
+        .set_credit_specification(arguments.cpu_credits.map(credits))
+        .set_maintenance_options(arguments.auto_recovery.map(maintenance))
+        .set_disable_api_stop(arguments.stop_protection.then_some(true));
+    if arguments.enclave {
+        data = data.enclave_options(sdk::LaunchTemplateEnclaveOptionsRequest::builder().enabled(true).build());
+    }
+    if arguments.hibernation {
+        let options = sdk::LaunchTemplateHibernationOptionsRequest::builder().configured(true);
+        data = data.hibernation_options(options.build());
+    }
     if layout.len() > 1 || arguments.subnet.is_some() || arguments.public_ip.is_some() || arguments.efa == Efa::None {
         data = data.set_network_interfaces(Some(layout.iter().map(|one| interface(arguments, one)).collect()));
     } else if !arguments.security_groups.is_empty() {
         data = data.set_security_group_ids(Some(arguments.security_groups.clone()));
     }
-    if arguments.placement_group.is_some() || arguments.tenancy.is_some() {
+    if arguments.placement_group.is_some() || arguments.partition.is_some() || arguments.tenancy.is_some() {
         let placement = sdk::LaunchTemplatePlacementRequest::builder()
             .set_group_name(arguments.placement_group.clone())
+            .set_partition_number(arguments.partition.map(int))
             .set_tenancy(arguments.tenancy.as_deref().map(Into::into));
         data = data.placement(placement.build());
     }
@@ -95,6 +106,7 @@ fn interface(
 }
 
 fn metadata(metadata: &Metadata) -> sdk::LaunchTemplateInstanceMetadataOptionsRequest {
+    use sdk::LaunchTemplateInstanceMetadataProtocolIpv6 as Ipv6;
     use sdk::LaunchTemplateInstanceMetadataTagsState as TagsState;
     use sdk::{LaunchTemplateHttpTokensState as Tokens, LaunchTemplateInstanceMetadataEndpointState as Endpoint};
     sdk::LaunchTemplateInstanceMetadataOptionsRequest::builder()
@@ -105,6 +117,7 @@ fn metadata(metadata: &Metadata) -> sdk::LaunchTemplateInstanceMetadataOptionsRe
         })
         .http_put_response_hop_limit(int(metadata.hop_limit))
         .instance_metadata_tags(if metadata.tags { TagsState::Enabled } else { TagsState::Disabled })
+        .set_http_protocol_ipv6(metadata.ipv6.then_some(Ipv6::Enabled))
         .build()
 }
 
@@ -154,6 +167,20 @@ fn cpu(cpu: &Cpu) -> sdk::LaunchTemplateCpuOptionsRequest {
         .build()
 }
 
+fn credits(credits: CpuCredits) -> sdk::CreditSpecificationRequest {
+    let name = match credits {
+        CpuCredits::Standard => "standard",
+        CpuCredits::Unlimited => "unlimited",
+    };
+    sdk::CreditSpecificationRequest::builder().cpu_credits(name).build()
+}
+
+fn maintenance(auto_recovery: bool) -> sdk::LaunchTemplateInstanceMaintenanceOptionsRequest {
+    use sdk::LaunchTemplateAutoRecoveryState as State;
+    let state = if auto_recovery { State::Default } else { State::Disabled };
+    sdk::LaunchTemplateInstanceMaintenanceOptionsRequest::builder().auto_recovery(state).build()
+}
+
 fn int(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
@@ -187,6 +214,7 @@ pub(super) fn read(data: &ResponseLaunchTemplateData) -> Arguments {
         volumes: data.block_device_mappings().iter().filter_map(read_volume).collect(),
         ebs_optimized: data.ebs_optimized(),
         placement_group: data.placement().and_then(|placement| text(placement.group_name())),
+        partition: data.placement().and_then(|placement| placement.partition_number()).map(natural),
         tenancy: data.placement().and_then(|placement| placement.tenancy()).map(|tenancy| tenancy.as_str().to_owned()),
         capacity_reservation: data.capacity_reservation_specification().map(read_reservation),
         market: data.instance_market_options().and_then(|options| match options.market_type()? {
@@ -198,6 +226,16 @@ pub(super) fn read(data: &ResponseLaunchTemplateData) -> Arguments {
             cores: cpu.core_count().map(natural),
             threads_per_core: cpu.threads_per_core().map(natural),
         }),
+        cpu_credits: data.credit_specification().and_then(|found| found.cpu_credits()).map(|credits| match credits {
+            "unlimited" => CpuCredits::Unlimited,
+            _ => CpuCredits::Standard,
+        }),
+        enclave: data.enclave_options().and_then(|options| options.enabled()).unwrap_or_default(),
+        hibernation: data.hibernation_options().and_then(|options| options.configured()).unwrap_or_default(),
+        auto_recovery: data
+            .maintenance_options()
+            .and_then(|options| options.auto_recovery())
+            .map(|state| *state != sdk::LaunchTemplateAutoRecoveryState::Disabled),
         user_data: data.user_data().filter(|text| !text.is_empty()).map(decoded),
         key: text(data.key_name()),
         monitoring: data.monitoring().and_then(|monitoring| monitoring.enabled()).unwrap_or_default(),
@@ -206,6 +244,7 @@ pub(super) fn read(data: &ResponseLaunchTemplateData) -> Arguments {
             _ => ShutdownBehavior::Stop,
         }),
         termination_protection: data.disable_api_termination().unwrap_or_default(),
+        stop_protection: data.disable_api_stop().unwrap_or_default(),
         instance_tags: read_tags(data),
         tags: Tags::new(),
     }
@@ -271,6 +310,8 @@ fn read_metadata(options: Option<&sdk::LaunchTemplateInstanceMetadataOptions>) -
         },
         hop_limit: options.and_then(|options| options.http_put_response_hop_limit()).map_or(1, natural),
         tags: tags == Some(&sdk::LaunchTemplateInstanceMetadataTagsState::Enabled),
+        ipv6: options.and_then(|options| options.http_protocol_ipv6())
+            == Some(&sdk::LaunchTemplateInstanceMetadataProtocolIpv6::Enabled),
     }
 }
 
