@@ -34,6 +34,7 @@ mod secretsmanager_secret;
 mod security_group;
 mod subnet;
 mod vpc;
+mod vpc_default_group;
 mod vpc_endpoint;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! A VPC: the private network that everything else lies in.
 //!
-//! Calls: CreateVpc; ModifyVpcAttribute, AssociateVpcCidrBlock, DisassociateVpcCidrBlock, CreateTags, DeleteTags;
-//! DeleteVpc. Reads: DescribeVpcs, and in bulk what belongs to each VPC (DescribeSecurityGroups,
+//! Calls: CreateVpc; ModifyVpcAttribute, AssociateVpcCidrBlock, DisassociateVpcCidrBlock, CreateTags, DeleteTags,
+//! and those of `vpc_default_group.rs`; DeleteVpc. Reads: DescribeVpcs, and in bulk what belongs to each VPC (DescribeSecurityGroups,
 //! DescribeRouteTables, DescribeNetworkAcls); DescribeVpcAttribute per VPC and attribute.
 //! Waits: until it is `available`; until new address ranges are associated and old ones gone.
 //! Traps: CreateVpc takes no client token, so the tags in the create call are its identity. DNS hostnames need
@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{
-    AttributeBooleanValue, Filter, ResourceType, Tenancy, Vpc as SdkVpc, VpcAttributeName, VpcCidrBlockStateCode,
-    VpcState,
+    AttributeBooleanValue, Filter, ResourceType, SecurityGroup, Tenancy, Vpc as SdkVpc, VpcAttributeName,
+    VpcCidrBlockStateCode, VpcState,
 };
 use futures::future::join_all;
 use schemars::JsonSchema;
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ec2;
+use super::vpc_default_group::{self, DefaultGroup};
 use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
 };
@@ -31,7 +32,8 @@ use crate::kind::{Actions, Identity};
 
 /// A private network of the account.
 ///
-/// Other resources name it by `$(vpc.NAME.id)`. Its default security group keeps AWS's rules; nothing should use it.
+/// Other resources name it by `$(vpc.NAME.id)`. Whatever names no security group is in its default group; nothing
+/// should use that, and `default_group: closed` sees to it that nothing can.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Arguments {
@@ -51,6 +53,11 @@ pub struct Arguments {
     /// Whether instances with public addresses get public DNS names; interface endpoints with private DNS need it.
     #[serde(default)]
     pub dns_hostnames: bool,
+    /// What the default security group lets through: `closed` nothing, `aws` everything among its members and
+    /// everything out; left out, it is left alone.
+    #[serde(default)]
+    #[schemars(extend("x-access" = true))]
+    pub default_group: Option<DefaultGroup>,
     /// Whether CloudWatch counts the network addresses in use.
     #[serde(default)]
     pub address_usage_metrics: bool,
@@ -111,13 +118,24 @@ impl ResourceKind for Vpc {
             "ec2:DescribeVpcAttribute",
             "ec2:DescribeVpcs",
         ],
-        create: &["ec2:CreateVpc", "ec2:CreateTags", "ec2:ModifyVpcAttribute", "ec2:AssociateVpcCidrBlock"],
+        create: &[
+            "ec2:CreateVpc",
+            "ec2:CreateTags",
+            "ec2:ModifyVpcAttribute",
+            "ec2:AssociateVpcCidrBlock",
+            "ec2:RevokeSecurityGroupEgress",
+            "ec2:RevokeSecurityGroupIngress",
+        ],
         update: &[
             "ec2:AssociateVpcCidrBlock",
+            "ec2:AuthorizeSecurityGroupEgress",
+            "ec2:AuthorizeSecurityGroupIngress",
             "ec2:CreateTags",
             "ec2:DeleteTags",
             "ec2:DisassociateVpcCidrBlock",
             "ec2:ModifyVpcAttribute",
+            "ec2:RevokeSecurityGroupEgress",
+            "ec2:RevokeSecurityGroupIngress",
         ],
         delete: &["ec2:DeleteVpc"],
     };
@@ -194,6 +212,10 @@ impl ResourceKind for Vpc {
         if cx.touches("secondary_cidrs") || cx.touches("ipv6") {
             set_ranges(&cx).await?;
         }
+        if cx.touches("default_group") {
+            let group = &cx.before.attributes.default_security_group;
+            vpc_default_group::set(cx.aws, group, cx.after.default_group, cx.after.ipv6).await?;
+        }
         if cx.touches("tags") {
             let changes = cx.tag_changes(&cx.before.arguments.tags, &cx.after.tags);
             ec2::retag(cx.aws, cx.id.as_str(), &changes).await?;
@@ -218,7 +240,7 @@ async fn list(aws: &Aws, filters: Vec<Filter>) -> Result<Vec<SdkVpc>, AwsError> 
 
 /// What comes with each VPC, by the VPC's id.
 struct Parts {
-    groups: BTreeMap<String, String>,
+    groups: BTreeMap<String, SecurityGroup>,
     tables: BTreeMap<String, String>,
     acls: BTreeMap<String, String>,
 }
@@ -243,7 +265,7 @@ impl Parts {
         });
         let (groups, tables, acls) = futures::try_join!(groups, tables, acls)?;
         Ok(Self {
-            groups: groups.into_iter().filter_map(|group| group.vpc_id.zip(group.group_id)).collect(),
+            groups: groups.into_iter().filter_map(|group| Some((group.vpc_id.clone()?, group))).collect(),
             tables: tables.into_iter().filter_map(|table| table.vpc_id.zip(table.route_table_id)).collect(),
             acls: acls.into_iter().filter_map(|acl| acl.vpc_id.zip(acl.network_acl_id)).collect(),
         })
@@ -262,6 +284,7 @@ async fn observe(aws: &Aws, vpc: SdkVpc, fields: &Fields, parts: &Parts) -> (Phy
         ipv6: ipv6_cidr.is_some(),
         dns_support: true,
         dns_hostnames: false,
+        default_group: parts.groups.get(&id).map(vpc_default_group::state),
         address_usage_metrics: false,
         tenancy: match vpc.instance_tenancy {
             Some(Tenancy::Dedicated) => VpcTenancy::Dedicated,
@@ -272,7 +295,7 @@ async fn observe(aws: &Aws, vpc: SdkVpc, fields: &Fields, parts: &Parts) -> (Phy
     let attributes = Attributes {
         arn: ec2::arn(aws, vpc.owner_id.as_deref(), &format!("vpc/{id}")),
         ipv6_cidr,
-        default_security_group: part(&parts.groups),
+        default_security_group: parts.groups.get(&id).and_then(|it| it.group_id.clone()).unwrap_or_default(),
         main_route_table: part(&parts.tables),
         default_network_acl: part(&parts.acls),
         dhcp_options: vpc.dhcp_options_id.unwrap_or_default(),

@@ -249,7 +249,7 @@ fn target_and_exclude_choose() {
 async fn drift_is_found_and_repaired() {
     let terminal = Terminal::applied();
     assert_snapshot!(terminal.run("drift --managed-only --sandbox"), @"
-    3 managed, 0 drifted, 0 unmanaged; 27 fields checked, 0 ignored, 0 unreadable, 0 not in the spec
+    3 managed, 0 drifted, 0 unmanaged; 27 fields checked, 0 ignored, 0 unreadable, 1 not in the spec
     exit 0
     ");
     turn_rotation_off(&terminal).await;
@@ -257,7 +257,7 @@ async fn drift_is_found_and_repaired() {
       drifted    kms_key.data  [uuid]
                    rotation  { period_days: 365 } → (not set)
                    last written by arn:aws:iam::123456789012:user/sandbox at [time]: kms:DisableKeyRotation from 127.0.0.1
-    3 managed, 1 drifted, 0 unmanaged; 27 fields checked, 0 ignored, 0 unreadable, 0 not in the spec
+    3 managed, 1 drifted, 0 unmanaged; 27 fields checked, 0 ignored, 0 unreadable, 1 not in the spec
     exit 3
     ");
     let json = terminal.run("drift --managed-only --sandbox --json").json();

@@ -7,7 +7,7 @@ use opora::aws::Aws;
 use serde_json::{Value, json};
 
 use super::Rng;
-use super::network::{route_table, route_table_drift, security_group, security_group_drift};
+use super::network::{route_table, route_table_drift, security_group, security_group_drift, vpc, vpc_drift};
 use super::policies::{Words, document, edited, statements_of};
 use super::stage::Stage;
 use crate::support::ACCOUNT;
@@ -65,13 +65,13 @@ pub const GENERATORS: [Generator; 11] = [
         drift: route_table_drift,
     },
     Generator {
-        kind: "iam_role",
+        kind: "vpc",
         needs: "{}",
-        before: policies_by_hand,
-        first: || json!({ "name": "edited", "trust": { "service": "ec2.amazonaws.com" } }),
-        edit: iam_role,
+        before: nothing,
+        first: || json!({ "cidr": "10.0.0.0/16" }),
+        edit: vpc,
         fits: |_| true,
-        drift: iam_role_drift,
+        drift: vpc_drift,
     },
     Generator {
         kind: "iam_role",
@@ -184,10 +184,23 @@ const TRAIL_NEEDS: &str = r#"
     log_group: { l: { name: /moments/trail } }
     iam_role: { t: { name: trail, trust: { service: cloudtrail.amazonaws.com } } }"#;
 
-const INVOCATIONS_NEEDS: &str = "
-    s3_bucket: { a: { name: moments-a } }
+const INVOCATIONS_NEEDS: &str = r#"
+    s3_bucket:
+      a:
+        name: moments-a
+        policy:
+          Version: "2012-10-17"
+          Statement:
+            - { Effect: Allow, Principal: { Service: bedrock.amazonaws.com }, Action: "s3:PutObject", Resource: "arn:aws:s3:::moments-a/*" }
     log_group: { l: { name: /moments/bedrock } }
-    iam_role: { t: { name: bedrock, trust: { service: bedrock.amazonaws.com } } }";
+    iam_role:
+      t:
+        name: bedrock
+        trust: { service: bedrock.amazonaws.com }
+        policies:
+          write:
+            Version: "2012-10-17"
+            Statement: [{ Effect: Allow, Action: "logs:*", Resource: "*" }]"#;
 
 fn nothing(_: &Aws) -> LocalBoxFuture<'_, ()> {
     Box::pin(async {})

@@ -100,6 +100,29 @@ pub(super) fn security_group_drift<'a>(rng: &'a mut Rng, stage: &'a Stage) -> Lo
     })
 }
 
+pub(super) fn vpc(rng: &mut Rng, _: &Stage, last: &Value) -> Value {
+    let mut out = last.clone();
+    out["default_group"] = rng.pick(&[json!("closed"), json!("aws"), Value::Null]).clone();
+    if rng.chance(30) {
+        out["ipv6"] = json!(rng.chance(50));
+    }
+    out
+}
+
+/// Somebody adds a rule to the VPC's default group.
+pub(super) fn vpc_drift<'a>(rng: &'a mut Rng, stage: &'a Stage) -> LocalBoxFuture<'a, ()> {
+    use aws_sdk_ec2::types::{Filter, IpPermission, IpRange};
+    let range = IpRange::builder().cidr_ip(*rng.pick(&["10.0.0.0/8", "0.0.0.0/0"])).build();
+    let permission = IpPermission::builder().ip_protocol("tcp").from_port(22).to_port(22).ip_ranges(range).build();
+    let ec2 = stage.world.aws.ec2();
+    let of_vpc = Filter::builder().name("vpc-id").values(stage.id.as_str()).build();
+    Box::pin(async move {
+        let found = ec2.describe_security_groups().filters(of_vpc).send().await.unwrap();
+        let group = found.security_groups()[0].group_id().unwrap().to_owned();
+        let _ = ec2.authorize_security_group_ingress().group_id(group).ip_permissions(permission).send().await;
+    })
+}
+
 const DESTINATIONS: [&str; 9] = [
     "0.0.0.0/0",
     "192.0.2.0/24",
