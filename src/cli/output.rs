@@ -120,7 +120,7 @@ impl Output {
         if self.drawn.load(Ordering::Relaxed) { self.bar.suspend(print) } else { print() }
     }
 
-    /// Begins to draw the bar.
+    /// Begins to draw the bar, whose style is set: it is drawn at once.
     fn draw(&self) {
         if !self.drawn.swap(true, Ordering::Relaxed) {
             self.bar.reset();
@@ -175,18 +175,18 @@ impl Output {
 
     /// Shows what is going on, where a person watches.
     pub(crate) fn busy(&self, text: &str) {
-        self.draw();
         let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
         self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        self.draw();
         self.bar.set_message(text.to_owned());
         self.bar.enable_steady_tick(Duration::from_millis(120));
     }
 
     /// Shows how far it is.
     pub(crate) fn progress(&self, done: u64, all: u64, text: &str) {
-        self.draw();
         let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
         self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.draw();
         self.bar.set_length(all);
         self.bar.set_position(done);
         self.bar.set_message(text.to_owned());

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import pathlib
 import pty
 import re
 import struct
@@ -11,18 +10,10 @@ import termios
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BINARY = os.environ.get("OPORA_BIN") or str(ROOT / "target/debug/opora")
-ESCAPE = "\x1b["
+from test_asking import BINARY, ROOT, SPEC
 
-SPEC = """opora: 1
-environment: research
-account: "123456789012"
-region: us-east-1
-resources:
-  kms_key:
-    data: { description: Data }
-"""
+OPORA = BINARY or str(ROOT / "target/debug/opora")
+ESCAPE = "\x1b["
 
 
 @pytest.fixture
@@ -40,7 +31,7 @@ def watched(folder, *arguments, columns=100, **variables):
     control, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = subprocess.Popen(
-        [BINARY, *arguments], cwd=folder, env=environment(folder, **variables),
+        [OPORA, *arguments], cwd=folder, env=environment(folder, **variables),
         stdin=terminal, stdout=terminal, stderr=terminal,
     )
     os.close(terminal)
@@ -60,7 +51,7 @@ def watched(folder, *arguments, columns=100, **variables):
 
 def piped(folder, *arguments, **variables):
     done = subprocess.run(
-        [BINARY, *arguments], cwd=folder, env=environment(folder, **variables), stdin=subprocess.DEVNULL,
+        [OPORA, *arguments], cwd=folder, env=environment(folder, **variables), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
     )
     return done.stdout
@@ -91,10 +82,10 @@ def test_progress_is_drawn_where_somebody_watches_and_taken_away(folder):
 
 
 @pytest.mark.parametrize("columns", [64, 80, 120])
-def test_errors_fit_the_terminal(folder, columns):
+def test_the_lines_of_a_spec_fit_the_terminal(folder, columns):
     wrong = "    data: { description: Data, rotation: { period_days: 365 }, polcy: none, alias: alias/a-rather-long-name }\n"
     (folder / "opora.yaml").write_text(SPEC.replace("    data: { description: Data }\n", wrong))
     shown = watched(folder, "validate", columns=columns, NO_COLOR="1")
-    lines = shown.replace("\r", "").splitlines()
-    assert any("polcy" in line for line in lines)
-    assert max(map(len, lines)) <= columns, shown
+    (line,) = [line for line in shown.replace("\r", "").splitlines() if "7 │" in line]
+    assert "polcy: none" in line and len(line) <= columns, shown
+    assert columns < 120 or line.endswith("a-rather-long-name }"), "it is cut only where it has to be"
