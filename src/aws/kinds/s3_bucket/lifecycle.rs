@@ -16,7 +16,14 @@ use crate::aws::tags::Tags;
 use crate::aws::{AwsError, ErrorClass};
 
 /// Marks an id that the user did not give.
-const MADE_ID: &str = "opora-";
+pub(super) const MADE_ID: &str = "opora-";
+
+/// Makes the id of a rule that the user gave none, of its content.
+pub(super) fn made_id(rule: &impl Serialize) -> String {
+    let text = serde_json::to_string(rule).expect("internal error: a rule is plain data");
+    let digest = hex::encode(Sha256::digest(text.as_bytes()));
+    format!("{MADE_ID}{}", &digest[..16])
+}
 
 /// A rule that moves or deletes objects by their age. All of `prefix`, `tags` and sizes have to fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -174,7 +181,7 @@ impl LifecycleRule {
     /// # Errors
     /// Returns an error for a day that the calendar does not have.
     pub(super) fn to_aws(&self) -> Result<s3::LifecycleRule, AwsError> {
-        let id = self.id.clone().unwrap_or_else(|| self.made_id());
+        let id = self.id.clone().unwrap_or_else(|| made_id(self));
         let status = if self.enabled { s3::ExpirationStatus::Enabled } else { s3::ExpirationStatus::Disabled };
         let expires = self.expire_days.is_some() || self.expire_on.is_some() || self.expire_delete_markers;
         let expiration = s3::LifecycleExpiration::builder()
@@ -201,12 +208,6 @@ impl LifecycleRule {
             .set_transitions(Some(transitions?).filter(|list| !list.is_empty()))
             .set_noncurrent_version_transitions(Some(noncurrent_transitions).filter(|list| !list.is_empty()));
         Ok(rule.build().expect("internal error: the status is set"))
-    }
-
-    fn made_id(&self) -> String {
-        let text = serde_json::to_string(self).expect("internal error: a rule is plain data");
-        let digest = hex::encode(Sha256::digest(text.as_bytes()));
-        format!("{MADE_ID}{}", &digest[..16])
     }
 
     fn filter(&self) -> s3::LifecycleRuleFilter {

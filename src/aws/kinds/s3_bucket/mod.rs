@@ -2,8 +2,8 @@
 //!
 //! Calls: CreateBucket; PutPublicAccessBlock, PutBucketOwnershipControls, PutBucketPolicy, DeleteBucketPolicy,
 //! PutBucketEncryption, PutBucketVersioning, PutObjectLockConfiguration, PutBucketLifecycleConfiguration,
-//! DeleteBucketLifecycle, PutBucketLogging, PutBucketCors, DeleteBucketCors, PutBucketTagging; DeleteBucket,
-//! before it DeleteObjects and AbortMultipartUpload where data may be lost. Reads: GetBucketTagging, and one
+//! DeleteBucketLifecycle, PutBucketLogging, PutBucketCors, DeleteBucketCors, PutBucketNotificationConfiguration,
+//! PutBucketTagging; DeleteBucket, before it DeleteObjects and AbortMultipartUpload where data may be lost. Reads: GetBucketTagging, and one
 //! GET per setting that is wanted.
 //! Waits: on new principals of the policy, and until a new bucket answers.
 //! Traps: names are shared by all accounts. In us-east-1 creating an own bucket again succeeds, so a bucket that
@@ -13,6 +13,7 @@
 mod access;
 mod empty;
 mod lifecycle;
+mod notifications;
 mod read;
 mod settings;
 
@@ -36,6 +37,7 @@ use crate::kind::{Actions, Holding, Identity, PolicyDocument, Scope};
 
 use access::{Ownership, PublicAccessBlock};
 use lifecycle::LifecycleRule;
+use notifications::Notifications;
 use settings::{CorsRule, Encryption, Logging, Retention};
 
 /// The longest bucket name, in characters.
@@ -88,6 +90,9 @@ pub struct Arguments {
     #[serde(default)]
     #[schemars(length(max = 100))]
     pub cors: Vec<CorsRule>,
+    /// Who is told of what happens to the objects.
+    #[serde(default)]
+    pub notifications: Notifications,
     /// Tags.
     #[serde(default)]
     pub tags: Tags,
@@ -117,6 +122,7 @@ impl ResourceKind for S3Bucket {
         read: &[
             "s3:GetBucketCORS",
             "s3:GetBucketLogging",
+            "s3:GetBucketNotification",
             "s3:GetBucketObjectLockConfiguration",
             "s3:GetBucketOwnershipControls",
             "s3:GetBucketPolicy",
@@ -133,6 +139,7 @@ impl ResourceKind for S3Bucket {
             "s3:CreateBucket",
             "s3:PutBucketCORS",
             "s3:PutBucketLogging",
+            "s3:PutBucketNotification",
             "s3:PutBucketObjectLockConfiguration",
             "s3:PutBucketOwnershipControls",
             "s3:PutBucketPolicy",
@@ -146,6 +153,7 @@ impl ResourceKind for S3Bucket {
             "s3:DeleteBucketPolicy",
             "s3:PutBucketCORS",
             "s3:PutBucketLogging",
+            "s3:PutBucketNotification",
             "s3:PutBucketObjectLockConfiguration",
             "s3:PutBucketOwnershipControls",
             "s3:PutBucketPolicy",
@@ -354,6 +362,10 @@ async fn update_surroundings(cx: &Update<'_, S3Bucket>) -> Result<(), AwsError> 
             s3.put_bucket_cors().bucket(bucket).cors_configuration(configuration).send().await?;
         }
     }
+    if cx.touches("notifications") {
+        let call = s3.put_bucket_notification_configuration().bucket(bucket);
+        call.notification_configuration(after.notifications.to_aws()).send().await?;
+    }
     Ok(())
 }
 
@@ -422,6 +434,9 @@ fn check(arguments: &Value) -> Vec<Problem> {
     }
     if let Some(rules) = at("lifecycle_rules").and_then(Value::as_array) {
         out.extend(lifecycle::check(rules));
+    }
+    if let Some(notifications) = at("notifications") {
+        out.extend(notifications::check(notifications));
     }
     out
 }

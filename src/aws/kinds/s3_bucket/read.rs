@@ -11,6 +11,7 @@ use crate::kind::PolicyDocument;
 
 use super::access::{Ownership, PublicAccessBlock};
 use super::lifecycle::LifecycleRule;
+use super::notifications::Notifications;
 use super::settings::{CorsRule, Encryption, Logging, Retention};
 use super::{Arguments, Attributes, S3Bucket};
 
@@ -80,11 +81,12 @@ pub(super) async fn read_settings(
         wanted(fields.wants("policy"), policy(aws, bucket)),
         wanted(fields.wants("ownership"), ownership(aws, bucket)),
     );
-    let (rules, logging, lock, cors) = futures::join!(
+    let (rules, logging, lock, cors, notifications) = futures::join!(
         wanted(fields.wants("lifecycle_rules"), lifecycle_rules(aws, bucket)),
         wanted(fields.wants("logging"), logging(aws, bucket)),
         wanted(fields.wants("object_lock") || fields.wants("retention"), lock(aws, bucket)),
         wanted(fields.wants("cors"), cors(aws, bucket)),
+        wanted(fields.wants("notifications"), notifications(aws, bucket)),
     );
     let (user, owner) = tags.as_ref().cloned().unwrap_or_default();
     let mut observed: Observed<S3Bucket> = Observed::new(unset(bucket, user), attributes(aws, bucket), owner);
@@ -99,6 +101,7 @@ pub(super) async fn read_settings(
     observed.arguments.lifecycle_rules = observed.field("lifecycle_rules", rules);
     observed.arguments.logging = observed.field("logging", logging);
     observed.arguments.cors = observed.field("cors", cors);
+    observed.arguments.notifications = observed.field("notifications", notifications);
     match lock {
         Ok((object_lock, retention)) => {
             observed.arguments.object_lock = object_lock;
@@ -126,6 +129,7 @@ fn unset(bucket: &str, tags: Tags) -> Arguments {
         object_lock: false,
         retention: None,
         cors: Vec::new(),
+        notifications: Notifications::default(),
         tags,
     }
 }
@@ -196,4 +200,11 @@ async fn cors(aws: &Aws, bucket: &str) -> Result<Vec<CorsRule>, AwsError> {
     let read = aws.s3().get_bucket_cors().bucket(bucket).send().await.map_err(AwsError::from);
     let rules = configured(read)?.and_then(|output| output.cors_rules).unwrap_or_default();
     Ok(rules.iter().map(CorsRule::of_aws).collect())
+}
+
+async fn notifications(aws: &Aws, bucket: &str) -> Result<Notifications, AwsError> {
+    let found = aws.s3().get_bucket_notification_configuration().bucket(bucket).send().await?;
+    let bridge = found.event_bridge_configuration().is_some();
+    let (topics, queues) = (found.topic_configurations(), found.queue_configurations());
+    Ok(Notifications::of_aws(bridge, topics, queues, found.lambda_function_configurations()))
 }
