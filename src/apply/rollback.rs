@@ -180,7 +180,12 @@ impl Undoing<'_> {
         let step = deletion(made, number, kind.map(Kind::schema));
         let address = &step.address;
         self.session.emit(Event::Started { step: number, kind: step.kind, address: address.clone() });
-        let context = Context { bound: None, known: KnownResources::default(), fresh: self.fresh.clone(), gone: std::sync::Arc::default() };
+        let context = Context {
+            bound: None,
+            known: KnownResources::default(),
+            fresh: self.fresh.clone(),
+            gone: std::sync::Arc::default(),
+        };
         match run_step(self.session, &step, &context).await? {
             Outcome::Done(_) => {
                 let (kind, id) = (step.kind, None);
