@@ -85,12 +85,17 @@ enum End {
 
 impl Life {
     fn new(seed: u64) -> Self {
-        Self { sandbox: Sandbox::in_memory(seed), store: memory(), on_failure: OnFailure::Continue }
+        Self::on(Sandbox::in_memory(seed))
+    }
+
+    /// Begins in an account that may hold something.
+    fn on(sandbox: Sandbox) -> Self {
+        Self { sandbox, store: memory(), on_failure: OnFailure::Continue }
     }
 
     /// Copies account and state as they are; from here on each goes its own way.
     async fn fork(&self) -> Self {
-        let other = Self { sandbox: self.sandbox.fork(), store: memory(), on_failure: self.on_failure };
+        let other = Self { on_failure: self.on_failure, ..Self::on(self.sandbox.fork()) };
         let copy = self.log(&Fate::long_life()).copy().await.expect("the state can be read");
         other.log(&Fate::long_life()).restore(&copy, false).await.expect("the state can be written");
         other

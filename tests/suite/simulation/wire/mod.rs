@@ -16,9 +16,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opora::aws::kinds;
 use opora::sandbox::{Clock, Sandbox};
-use opora::state::memory;
 use tempfile::TempDir;
 
 use super::mortal::{MOMENTS, Moment};
@@ -43,7 +41,7 @@ struct Chapter {
 }
 
 fn inventory(sandbox: &Sandbox) -> BTreeMap<String, u64> {
-    Life { sandbox: sandbox.clone(), store: memory(), schemas: kinds::schemas() }.inventory()
+    Life::on(sandbox.clone()).inventory()
 }
 
 /// Opens a terminal whose processes show the same time as the sandbox.
