@@ -249,6 +249,7 @@ async fn play(seed: u64, waits: &Mutex<BTreeMap<&'static str, Vec<Wait>>>) {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "the distribution is what the run is for")]
 fn print(waits: &BTreeMap<&'static str, Vec<Wait>>) {
     println!("| user of the role | waits | overhead s: median | 95 % | most | attempts: most |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
