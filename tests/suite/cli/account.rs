@@ -151,7 +151,7 @@ fn denied_while_reading_is_not_gone_and_not_unchanged() {
     ");
     assert_snapshot!(terminal.run("drift --managed-only"), @"
       unreadable kms_key.data  access denied: kms:DescribeKey
-    3 managed, 0 drifted, 0 unmanaged; 18 fields checked, 0 ignored, 1 unreadable, 0 not in the spec
+    3 managed, 0 drifted, 0 unmanaged; 18 fields checked, 0 ignored, 1 unreadable, 1 not in the spec
     exit 1
     ");
 }

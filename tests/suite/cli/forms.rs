@@ -110,7 +110,7 @@ fn the_demo_goes_the_whole_way() {
      6  Collect evidence for the controls
      7  Ask a model on Bedrock
      8  Train on SageMaker
-     9  Destroy: refused, as the key and the trail's bucket are protected
+     9  Destroy: refused, as some of it is protected and more of it holds data
     10  Apply that
     11  Destroy
     ");
@@ -135,7 +135,8 @@ fn editors_and_shells_get_their_forms() {
 #[test]
 fn json_is_one_document_of_each_command() {
     let terminal = Terminal::applied();
-    terminal.run("plan --destroy --out plan.opora --sandbox --quiet");
+    let plan = terminal.run("plan --destroy --allow-data-loss kms_key.data --out plan.opora --sandbox --quiet");
+    assert_eq!(plan.code, Some(2), "{plan}");
     for (line, code) in [
         ("validate", 0),
         ("graph", 0),
@@ -168,7 +169,7 @@ fn json_is_one_document_of_each_command() {
         ("schema", 0),
         ("sandbox save kept", 0),
         ("sandbox load kept", 0),
-        ("destroy --yes --sandbox", 0),
+        ("destroy --yes --allow-data-loss kms_key.data --sandbox", 0),
     ] {
         let ended = terminal.run(&format!("{line} --json"));
         assert_eq!(ended.code, Some(code), "{line}: {ended}");

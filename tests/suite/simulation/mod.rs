@@ -5,6 +5,7 @@
 
 mod changed_world;
 mod examples;
+mod lives;
 mod mortal;
 mod propagation;
 mod replaced;
@@ -64,15 +65,8 @@ struct Life {
 /// The schemas of all kinds, made once for all lives.
 static SCHEMAS: LazyLock<KindSchemas> = LazyLock::new(kinds::schemas);
 
-/// The module of the landing zone, without the protection of what it makes: a life ends.
-static UNPROTECTED: LazyLock<Vec<(&str, String)>> = LazyLock::new(|| {
-    let path = "templates/landing-zone/module.yaml";
-    let text = spec::embedded(path).expect("it comes with opora");
-    assert!(text.contains(PROTECTION), "{path} protects what it makes");
-    vec![(path, text.replace(PROTECTION, "allow_data_loss: true"))]
-});
-
-const PROTECTION: &str = "prevent_destroy: true";
+/// The module of the audit trail, without the protection of what it makes: a life ends.
+static UNPROTECTED: LazyLock<String> = LazyLock::new(lives::module);
 
 /// How a process ended.
 #[derive(Debug)]
@@ -104,10 +98,8 @@ impl Life {
     #[track_caller]
     fn load(&self, yaml: &str) -> Environment {
         let path = std::path::Path::new("opora.yaml");
-        let mut files = MemoryFiles::default().with(path, yaml.as_bytes());
-        for (path, text) in UNPROTECTED.iter() {
-            files = files.with(path, text.as_bytes());
-        }
+        let files = MemoryFiles::default().with(path, yaml.as_bytes());
+        let files = files.with(lives::MODULE, UNPROTECTED.as_bytes());
         let loaded = spec::load(path, &files, &SCHEMAS, &NoPredict, &BTreeMap::new());
         loaded.environment.unwrap_or_else(|| panic!("the spec has errors: {:#?}\n{yaml}", loaded.diagnostics))
     }

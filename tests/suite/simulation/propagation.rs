@@ -114,7 +114,12 @@ flow_log:
         operation: "PutModelInvocationLoggingConfiguration",
         before: "log_group: { bedrock: { name: /p/bedrock } }",
         then: r#"
-iam_role: { bedrock: { name: bedrock, trust: { service: bedrock.amazonaws.com } } }
+iam_role:
+  bedrock:
+    name: bedrock
+    trust: { service: bedrock.amazonaws.com }
+    policies:
+      write: $(policy("logs/write", log_group=log_group.bedrock.arn))
 bedrock_invocation_logging: { main: { cloudwatch: { log_group: $(log_group.bedrock.name), role: $(iam_role.bedrock.arn) } } }
 "#,
     },

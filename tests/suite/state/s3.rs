@@ -84,7 +84,7 @@ async fn every_refusal_is_told_apart_and_none_is_an_empty_state() {
         ("STATE008", |_| (404, "<Error><Code>NoSuchBucket</Code><Message>no</Message></Error>")),
         ("STATE007", |_| (403, "<Error><Code>AccessDenied</Code><Message>no</Message></Error>")),
         ("STATE012", |_| (400, "<Error><Code>ExpiredToken</Code><Message>no</Message></Error>")),
-        ("STATE012", |_| (403, "<Error><Code>RequestTimeTooSkewed</Code><Message>no</Message></Error>")),
+        ("STATE025", |_| (403, "<Error><Code>RequestTimeTooSkewed</Code><Message>no</Message></Error>")),
         ("STATE009", |_| (404, "<html>a proxy's page</html>")),
         ("STATE009", |_| (200, "not a listing")),
     ];

@@ -9,22 +9,20 @@
 //! `OPORA_CASE` those cases that begin with it.
 
 mod door;
-mod lives;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opora::sandbox::{Clock, Sandbox};
 use tempfile::TempDir;
 
+use super::lives::{Edit, MODULE, lives, module};
 use super::mortal::{MOMENTS, Moment};
 use super::{Life, number, on_all_cores};
 use crate::cli::terminal::Terminal;
 use crate::support::{ACCOUNT, connect_to};
 use door::{Fatal, Passed, STATES, only_reads, writes_state};
-use lives::{Edit, MODULE, lives, module};
 
 /// What a plain `cargo test` plays, and of how many cases of it one.
 const PLAIN: (&str, u64) = ("core", 331);
@@ -127,7 +125,7 @@ fn killed_at_every_call_on_the_wire() {
         (None, None) => (Some(PLAIN.0.to_owned()), PLAIN.1),
         (only, stride) => (only, stride.unwrap_or(1)),
     };
-    let lives = lives();
+    let lives = lives(|name| format!("s3://{STATES}/{name}"));
     let mut written = BTreeMap::new();
     let mut cases = BTreeMap::new();
     let mut at = 0;
@@ -167,9 +165,4 @@ fn killed_at_every_call_on_the_wire() {
         println!("OPORA_CASE='{case}' cargo test --test suite simulation::wire\n{why}\n");
     }
     assert!(failed.is_empty(), "{} kills are not made good; the commands are above", failed.len());
-}
-
-/// Returns the path of a file of this repository.
-fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
