@@ -123,11 +123,10 @@ impl Call<'_> {
         self.touched.push((collection.to_owned(), id.to_owned()));
         self.remember(place, collection, id);
         let now = self.now;
-        let shelf = self.world.store.shelf_mut(place);
-        let collection = shelf.collections.entry(collection.to_owned()).or_default();
+        let old = self.world.store.shelf(place).and_then(|shelf| shelf.collections.get(collection)?.get(id));
         // A resource that came back after its timeline ended is a new one.
-        let at = collection.get(id).filter(|old| resolve(&old.value, now).is_some()).map_or(now, |old| old.at);
-        collection.insert(id.to_owned(), Entry { at, value });
+        let at = old.filter(|old| resolve(&old.value, now).is_some()).map_or(now, |old| old.at);
+        self.world.store.put(place, collection, id, Entry { at, value });
     }
 
     /// Changes a resource in place; false if there is none.
@@ -151,10 +150,10 @@ impl Call<'_> {
                 amend(&mut value);
                 if value != before {
                     self.remember(&place, collection, &id);
-                    let shelf = self.world.store.shelf_mut(&place);
-                    if let Some(entry) = shelf.collections.get_mut(collection).and_then(|all| all.get_mut(&id)) {
-                        entry.value = value;
-                    }
+                    let old =
+                        self.world.store.shelf(&place).and_then(|shelf| shelf.collections.get(collection)?.get(&id));
+                    let at = old.map_or(self.now, |old| old.at);
+                    self.world.store.put(&place, collection, &id, Entry { at, value });
                 }
             }
         }
@@ -171,10 +170,7 @@ impl Call<'_> {
         if present {
             self.touched.push((collection.to_owned(), id.to_owned()));
             self.remember(place, collection, id);
-            let shelf = self.world.store.shelf_mut(place);
-            if let Some(entries) = shelf.collections.get_mut(collection) {
-                entries.remove(id);
-            }
+            self.world.store.remove(place, collection, id);
         }
         present
     }
@@ -259,10 +255,9 @@ impl Call<'_> {
     pub(crate) fn entropy(&mut self) -> [u8; 32] {
         let place = self.place();
         let seed = self.world.store.header.seed;
-        let shelf = self.world.store.shelf_mut(&place);
-        shelf.serial += 1;
+        let serial = self.world.store.next_serial(&place);
         let scope = format!("{}/{}/{}", place.account, place.region, place.service);
-        ids::entropy(seed, &scope, shelf.serial)
+        ids::entropy(seed, &scope, serial)
     }
 
     /// Returns bytes that depend on the seed and a name, the same at every call.
@@ -303,9 +298,7 @@ impl Call<'_> {
     /// Remembers whom an access key stands for.
     pub(crate) fn register_key(&mut self, access_key: &str, identity: Value) {
         let place = World::sessions();
-        let shelf = self.world.store.shelf_mut(&place);
-        let keys = shelf.collections.entry("keys".to_owned()).or_default();
-        keys.insert(access_key.to_owned(), Entry { at: self.now, value: identity });
+        self.world.store.put(&place, "keys", access_key, Entry { at: self.now, value: identity });
     }
 
     /// Returns whom an access key stands for.
@@ -357,9 +350,7 @@ impl Call<'_> {
         }
         let answer = create(self)?;
         let value = json!({"digest": digest, "answer": answer});
-        let shelf = self.world.store.shelf_mut(&place);
-        let tokens = shelf.collections.entry("_tokens".to_owned()).or_default();
-        tokens.insert(key, Entry { at: self.now, value });
+        self.world.store.put(&place, "_tokens", &key, Entry { at: self.now, value });
         Ok(answer)
     }
 

@@ -41,6 +41,7 @@ mod route;
 mod seam;
 mod server;
 mod services;
+mod shelf_log;
 mod store;
 mod tags;
 mod validate;

@@ -1,8 +1,8 @@
 //! The simulated world's memory: resources in AWS's own API shapes, per account, region and service.
 //!
-//! One shelf per (account, region, service) is one JSON file on disk, rewritten whole and atomically when a
-//! call changed it. Object bodies are files named by their SHA-256. Keys of a resource that start with `_`
-//! are the sandbox's own (timelines, for example) and never reach the wire.
+//! One shelf per (account, region, service) is one JSON file on disk, with a log of what calls changed since
+//! it was written. Object bodies are files named by their SHA-256. Keys of a resource that start with `_` are
+//! the sandbox's own (timelines, for example) and never reach the wire.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// The version of the on-disk format.
-const FORMAT: u32 = 1;
+use super::shelf_log::{self, Lengths, Line};
+
+/// The version of the on-disk format. The first one had no logs.
+const FORMAT: u32 = 2;
 
 /// The region name under which global services keep their resources.
 pub(crate) const GLOBAL: &str = "global";
@@ -46,6 +48,29 @@ pub(crate) struct Shelf {
     pub(crate) collections: BTreeMap<String, Collection>,
 }
 
+impl Shelf {
+    /// Makes the changes of one call.
+    pub(super) fn apply(&mut self, line: Line) {
+        self.serial = self.serial.max(line.serial);
+        for (collection, id, entry) in line.entries {
+            let entries = self.collections.entry(collection).or_default();
+            match entry {
+                Some(entry) => entries.insert(id, entry),
+                None => entries.remove(&id),
+            };
+        }
+    }
+}
+
+/// What of a shelf is not on disk yet.
+#[derive(Debug, Clone, Default)]
+struct Dirt {
+    /// All of it may have changed.
+    whole: bool,
+    /// Collections and ids.
+    entries: BTreeSet<(String, String)>,
+}
+
 /// World-wide facts beside the shelves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Header {
@@ -59,7 +84,8 @@ pub(crate) struct Header {
 pub(crate) struct Store {
     pub(crate) header: Header,
     shelves: BTreeMap<Place, Shelf>,
-    dirty: BTreeSet<Place>,
+    dirty: BTreeMap<Place, Dirt>,
+    lengths: BTreeMap<Place, Lengths>,
     blobs: BTreeMap<String, Bytes>,
     dir: Option<PathBuf>,
 }
@@ -70,7 +96,8 @@ impl Store {
         Store {
             header: Header { format: FORMAT, seed, now, calls: 0 },
             shelves: BTreeMap::new(),
-            dirty: BTreeSet::new(),
+            dirty: BTreeMap::new(),
+            lengths: BTreeMap::new(),
             blobs: BTreeMap::new(),
             dir: None,
         }
@@ -93,14 +120,14 @@ impl Store {
     /// Reads a folder into memory, object bodies included.
     pub(crate) fn load(dir: &Path) -> io::Result<Self> {
         let header: Header = read_json(&dir.join("sandbox.json"))?;
-        if header.format != FORMAT {
+        if !(1..=FORMAT).contains(&header.format) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("{} has format {}, this build reads {FORMAT}", dir.display(), header.format),
             ));
         }
         let mut store = Store::new(header.seed, header.now);
-        store.header = header;
+        store.header = Header { format: FORMAT, ..header };
         for (account, path) in subfolders(dir)? {
             if account == "blobs" {
                 continue;
@@ -108,12 +135,14 @@ impl Store {
             for (region, path) in subfolders(&path)? {
                 for entry in fs::read_dir(&path)? {
                     let path = entry?.path();
-                    if path.extension().is_none_or(|e| e != "json") {
+                    // A shelf that was never written whole has its log alone.
+                    let extension = path.extension().unwrap_or_default();
+                    if extension != "json" && (extension != "log" || path.with_extension("json").exists()) {
                         continue;
                     }
                     let service = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                     let place = Place { account: account.clone(), region: region.clone(), service };
-                    store.shelves.insert(place, read_json(&path)?);
+                    store.read_shelf(place, &path)?;
                 }
             }
         }
@@ -130,11 +159,29 @@ impl Store {
         Ok(store)
     }
 
+    fn read_shelf(&mut self, place: Place, path: &Path) -> io::Result<()> {
+        let path = path.with_extension("json");
+        let (mut shelf, length) = match fs::read(&path) {
+            Ok(bytes) => (parse(&path, &bytes)?, bytes.len() as u64),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Shelf::default(), 0),
+            Err(error) => return Err(error),
+        };
+        match shelf_log::replay(&path.with_extension("log"), &mut shelf)? {
+            Some(log) => {
+                self.lengths.insert(place.clone(), Lengths { shelf: length, log });
+            }
+            // Nothing may be appended to half a line.
+            None => self.dirty.entry(place.clone()).or_default().whole = true,
+        }
+        self.shelves.insert(place, shelf);
+        Ok(())
+    }
+
     /// Writes everything to a folder that is not this store's own.
     pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
         let saved = self.saved_world();
         for (place, shelf) in &self.shelves {
-            write_json(&shelf_path(dir, place), shelf)?;
+            write_shelf(dir, place, shelf)?;
         }
         for (hash, bytes) in &self.blobs {
             write_new(&dir.join("blobs").join(hash), bytes)?;
@@ -167,7 +214,7 @@ impl Store {
     /// Takes another store's contents, and writes them if this one has a folder.
     pub(crate) fn replace(&mut self, other: Store) -> io::Result<()> {
         let dir = self.dir.take();
-        *self = Store { dir: None, dirty: BTreeSet::new(), ..other };
+        *self = Store { dir: None, dirty: BTreeMap::new(), lengths: BTreeMap::new(), ..other };
         if let Some(dir) = dir {
             self.save(&dir)?;
             self.dir = Some(dir);
@@ -180,12 +227,37 @@ impl Store {
         self.shelves.get(place)
     }
 
-    /// Returns a shelf to change; it is written at the next flush.
+    /// Returns a shelf to change anywhere; it is written whole at the next flush.
     pub(crate) fn shelf_mut(&mut self, place: &Place) -> &mut Shelf {
-        if !self.dirty.contains(place) {
-            self.dirty.insert(place.clone());
-        }
+        self.soil(place).whole = true;
         self.shelves.entry(place.clone()).or_default()
+    }
+
+    /// Puts an entry, new or replaced.
+    pub(crate) fn put(&mut self, place: &Place, collection: &str, id: &str, entry: Entry) {
+        self.soil(place).entries.insert((collection.to_owned(), id.to_owned()));
+        let shelf = self.shelves.entry(place.clone()).or_default();
+        shelf.collections.entry(collection.to_owned()).or_default().insert(id.to_owned(), entry);
+    }
+
+    /// Removes an entry.
+    pub(crate) fn remove(&mut self, place: &Place, collection: &str, id: &str) {
+        self.soil(place).entries.insert((collection.to_owned(), id.to_owned()));
+        if let Some(entries) = self.shelves.get_mut(place).and_then(|shelf| shelf.collections.get_mut(collection)) {
+            entries.remove(id);
+        }
+    }
+
+    /// Counts one more id of a shelf, and returns its number.
+    pub(crate) fn next_serial(&mut self, place: &Place) -> u64 {
+        self.soil(place);
+        let shelf = self.shelves.entry(place.clone()).or_default();
+        shelf.serial += 1;
+        shelf.serial
+    }
+
+    fn soil(&mut self, place: &Place) -> &mut Dirt {
+        self.dirty.entry(place.clone()).or_default()
     }
 
     /// Iterates over all shelves in order.
@@ -215,10 +287,19 @@ impl Store {
         if dirty.is_empty() {
             return Ok(());
         }
-        for place in dirty {
-            if let Some(shelf) = self.shelves.get(&place) {
-                write_json(&shelf_path(dir, &place), shelf)?;
+        for (place, dirt) in dirty {
+            let Some(shelf) = self.shelves.get(&place) else { continue };
+            let lengths = self.lengths.entry(place.clone()).or_default();
+            if dirt.whole || lengths.is_due() {
+                *lengths = Lengths { shelf: write_shelf(dir, &place, shelf)?, log: 0 };
+                continue;
             }
+            let entry = |(collection, id): (String, String)| {
+                let entry = shelf.collections.get(&collection).and_then(|entries| entries.get(&id)).cloned();
+                (collection, id, entry)
+            };
+            let line = Line { serial: shelf.serial, entries: dirt.entries.into_iter().map(entry).collect() };
+            lengths.log += shelf_log::append(&shelf_path(dir, &place).with_extension("log"), &line)?;
         }
         self.flush_header()
     }
@@ -246,6 +327,17 @@ fn shelf_path(dir: &Path, place: &Place) -> PathBuf {
     dir.join(&place.account).join(&place.region).join(format!("{}.json", place.service))
 }
 
+/// Writes a shelf whole, and returns its length; what its log had is in it then.
+fn write_shelf(dir: &Path, place: &Place, shelf: &Shelf) -> io::Result<u64> {
+    let path = shelf_path(dir, place);
+    let bytes = serde_json::to_vec(shelf).map_err(io::Error::other)?;
+    write_atomic(&path, &bytes)?;
+    match fs::remove_file(path.with_extension("log")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(bytes.len() as u64),
+    }
+}
+
 fn subfolders(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
@@ -259,7 +351,11 @@ fn subfolders(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<T> {
-    serde_json::from_slice(&fs::read(path)?)
+    parse(path, &fs::read(path)?)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(bytes)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display())))
 }
 
@@ -273,7 +369,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Makes a folder for its owner alone: the simulated account holds secret values as AWS does.
-fn make_private(folder: &Path) -> io::Result<()> {
+pub(super) fn make_private(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
