@@ -177,19 +177,20 @@ impl Output {
     pub(crate) fn busy(&self, text: &str) {
         let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
         self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        self.draw();
         self.bar.set_message(text.to_owned());
+        self.draw();
         self.bar.enable_steady_tick(Duration::from_millis(120));
     }
 
     /// Shows how far it is.
     pub(crate) fn progress(&self, done: u64, all: u64, text: &str) {
-        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
-        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        self.draw();
+        // The style comes last: a tick may draw in between, and shows no bar without its numbers.
         self.bar.set_length(all);
         self.bar.set_position(done);
         self.bar.set_message(text.to_owned());
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
+        self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.draw();
     }
 
     /// Takes the progress away.

@@ -30,8 +30,9 @@ def answers(client, made):
     tagging, names = client("resourcegroupstaggingapi"), {arn: name for name, arn in made.items()}
 
     def ask(**question):
-        found = tagging.get_resources(**question)["ResourceTagMappingList"]
-        plain = [(arn.removesuffix(":*"), row["Tags"]) for row in found for arn in [row["ResourceARN"]]]
+        pages = tagging.get_paginator("get_resources").paginate(**question)
+        found = [row for page in pages for row in page["ResourceTagMappingList"]]
+        plain = [(row["ResourceARN"].removesuffix(":*"), row["Tags"]) for row in found]
         return sorted((names[arn], sorted((tag["Key"], tag["Value"]) for tag in tags))
                       for arn, tags in plain if arn in names)
 

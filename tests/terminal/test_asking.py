@@ -50,7 +50,7 @@ def test_only_yes_goes_on(opora):
     assert opora("state", "list")[1] == ""
     code, shown = opora("apply", typed="yes\n")
     assert code == 0 and QUESTION in shown and "created" in shown
-    code, shown = opora("destroy", typed="no\n")
+    code, shown = opora("destroy", "--allow-data-loss", "kms_key.data", typed="no\n")
     assert code == 1 and "destroy this plan?" in shown
 
 

@@ -114,7 +114,10 @@ async fn play(seed: u64) {
 fn schedules() {
     let seeds: Vec<String> = match number("OPORA_SEED") {
         Some(seed) => vec![seed.to_string()],
-        None => (0..number("OPORA_SEEDS").unwrap_or(SEEDS)).map(|seed| seed.to_string()).collect(),
+        None => {
+            let first = number("OPORA_SEED_FIRST").unwrap_or_default();
+            (first..first + number("OPORA_SEEDS").unwrap_or(SEEDS)).map(|seed| seed.to_string()).collect()
+        }
     };
     let failed = on_all_cores(seeds, |seed| block_on(play(seed.parse().expect("a seed is a number"))));
     for failure in &failed {
