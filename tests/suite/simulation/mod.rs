@@ -1,7 +1,8 @@
 //! Whole lives of environments, played by seed: what opora does is cut off anywhere, AWS answers late, wrongly or
 //! not at all, and shows what it has done only after a while. A plain apply at the end makes it good.
 //!
-//! `OPORA_SEED=n` plays one seed, `OPORA_SEEDS=n` so many, from `OPORA_SEED_FIRST` on. `OPORA_STRIDE=1` kills the examples at every call.
+//! `OPORA_SEED=n` plays one seed, `OPORA_SEEDS=n` so many, from `OPORA_SEED_FIRST` on. `OPORA_STRIDE=1` kills the
+//! examples at every call.
 
 mod changed_world;
 mod examples;
