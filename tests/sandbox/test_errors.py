@@ -34,6 +34,10 @@ REFUSED = [
     ("bedrock", "stop_model_customization_job", "ResourceNotFoundException", {"jobIdentifier": "none"}),
     ("bedrock", "tag_resource", "ResourceNotFoundException", {"resourceARN": ARN, "tags": [{"key": "a", "value": "1"}]}),
     ("bedrock", "untag_resource", "ResourceNotFoundException", {"resourceARN": ARN, "tagKeys": ["a"]}),
+    ("budgets", "describe_budget_notifications_for_account", "InvalidNextTokenException", {
+        "AccountId": "{account}", "NextToken": "none"}),
+    ("budgets", "describe_budgets", "InvalidNextTokenException", {"AccountId": "{account}", "NextToken": "none"}),
+    ("cloudtrail", "describe_trails", "InvalidTrailNameException", {"trailNameList": ["a!"]}),
     ("cloudtrail", "list_trails", "InvalidNextTokenException", {"NextToken": "none"}),
     ("ec2", "delete_launch_template", "InvalidLaunchTemplateId.NotFound", {"LaunchTemplateId": "lt-0123456789abcdef0"}),
     ("ec2", "delete_launch_template_versions", "InvalidLaunchTemplateId.NotFound", {
@@ -70,6 +74,7 @@ REFUSED = [
         "Key": "a", "PaginationToken": "none"}),
     ("resourcegroupstaggingapi", "tag_resources", "InvalidParameterException", {
         "ResourceARNList": [ROLE], "Tags": {"aws:a": "1"}}),
+    ("s3", "create_multipart_upload", "NoSuchBucket", {**BUCKET, "Key": "a"}),
     ("s3", "delete_bucket_cors", "NoSuchBucket", BUCKET),
     ("s3", "delete_bucket_encryption", "NoSuchBucket", BUCKET),
     ("s3", "delete_bucket_lifecycle", "NoSuchBucket", BUCKET),
@@ -79,10 +84,12 @@ REFUSED = [
     ("s3", "delete_public_access_block", "NoSuchBucket", BUCKET),
     ("s3", "get_bucket_accelerate_configuration", "NoSuchBucket", BUCKET),
     ("s3", "get_bucket_acl", "NoSuchBucket", BUCKET),
+    ("s3", "get_bucket_encryption", "NoSuchBucket", BUCKET),
     ("s3", "get_bucket_logging", "NoSuchBucket", BUCKET),
     ("s3", "get_bucket_notification_configuration", "NoSuchBucket", BUCKET),
     ("s3", "get_bucket_request_payment", "NoSuchBucket", BUCKET),
     ("s3", "get_bucket_versioning", "NoSuchBucket", BUCKET),
+    ("s3", "list_object_versions", "NoSuchBucket", BUCKET),
     ("s3", "list_multipart_uploads", "NoSuchBucket", BUCKET),
     ("s3", "put_bucket_notification_configuration", "NoSuchBucket", {**BUCKET, "NotificationConfiguration": {}}),
     ("s3", "put_public_access_block", "NoSuchBucket", {**BUCKET, "PublicAccessBlockConfiguration": {}}),
@@ -93,10 +100,12 @@ REFUSED = [
     ("sagemaker", "delete_model", "ValidationException", {"ModelName": "none"}),
     ("sagemaker", "list_endpoint_configs", "ValidationException", {"NextToken": "none"}),
     ("sagemaker", "list_endpoints", "ValidationException", {"NextToken": "none"}),
+    ("sagemaker", "list_models", "ValidationException", {"NextToken": "none"}),
     ("sagemaker", "list_training_jobs", "ValidationException", {"NextToken": "none"}),
     ("sagemaker", "update_endpoint_weights_and_capacities", "ValidationException", {
         "EndpointName": "none", "DesiredWeightsAndCapacities": [{"VariantName": "a", "DesiredWeight": 1}]}),
     ("secretsmanager", "get_resource_policy", "ResourceNotFoundException", {"SecretId": "none"}),
+    ("sts", "get_session_token", "ValidationError", {"DurationSeconds": 900_000}),
 ]
 
 
