@@ -283,25 +283,17 @@ pub fn known(state: &State) -> KnownResources {
     KnownResources(state.resources.iter().map(one).collect())
 }
 
-/// Applies a plan, and returns what was done.
-///
-/// # Errors
-/// Returns the log's error.
-pub async fn apply_plan(session: &Session<'_>, plan: &Plan, state: &State) -> Result<apply::Report, StateError> {
-    apply_plan_or(session, plan, state, OnFailure::Continue).await
-}
-
 /// Applies a plan, and returns what was done; `on_failure` says what a failed step stops.
 ///
 /// # Errors
 /// Returns the log's error.
-pub async fn apply_plan_or(
+pub async fn apply_plan(
     session: &Session<'_>,
     plan: &Plan,
     state: &State,
     on_failure: OnFailure,
 ) -> Result<apply::Report, StateError> {
-    apply::run_or(session, plan, known(state), &state.touched, on_failure).await
+    apply::run(session, plan, known(state), &state.touched, on_failure).await
 }
 
 /// Compares the recorded resources with AWS; with `unmanaged`, lists what else there is of all kinds.

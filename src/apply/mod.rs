@@ -24,7 +24,7 @@ pub use rebuild::{By, Found, Leftover, Rebuilt, Search, rebuild};
 pub use recover::recover;
 pub use refresh::{Unmanaged, observe, observe_new, observe_recorded, observe_unmanaged, wanted_fields};
 pub use rollback::{Kept, Rollback};
-pub use run::{OnFailure, Report, Skipped, StepFailure, changes_since, check_state, check_world, run, run_or};
+pub use run::{OnFailure, Report, Skipped, StepFailure, changes_since, check_state, run};
 
 use crate::aws::resource::{Kind, SecretValues};
 use crate::aws::{Aws, AwsError, Fence};

@@ -12,8 +12,7 @@ use serde_json::Value;
 
 use super::rollback::{Made, Rollback, Undoing};
 use super::step::{Context, Outcome, run_step};
-use super::{Event, Session, observe_recorded};
-use crate::aws::bulk::Recorded;
+use super::{Event, Session, observe};
 use crate::aws::history::{self, Question, Writers};
 use crate::aws::resource::Kind;
 use crate::aws::{Aws, AwsError, Residue};
@@ -81,11 +80,8 @@ impl Report {
 }
 
 /// Compares the world with what the plan was made from; returns what changed, and who did it since then.
-pub async fn check_world(session: &Session<'_>, plan: &Plan, since: Timestamp) -> Vec<Diagnostic> {
-    changes_since(session.aws, session.kinds, plan, since).await
-}
-
-/// Compares the world with what the plan was made from, without a session: it only reads.
+///
+/// Every service is asked for its own: pages that are behind would hide a change.
 pub async fn changes_since(
     aws: &Aws,
     kinds: &(dyn Fn(&str) -> Option<&'static dyn Kind> + Sync),
@@ -97,8 +93,7 @@ pub async fn changes_since(
     let fields = super::wanted_fields(
         plan.bound.values().filter_map(|bound| bound.seen.present().map(|seen| (bound.kind.as_str(), &seen.arguments))),
     );
-    let recorded = plan.bound.iter().filter_map(|(address, bound)| Some((address.clone(), planned(bound)?))).collect();
-    let seen = observe_recorded(aws, kinds, &ids, &fields, &recorded).await;
+    let seen = observe(aws, kinds, &ids, &fields).await;
     let changed: Vec<_> =
         plan.bound.iter().filter(|(address, bound)| seen[*address].digest() != bound.digest).collect();
     let questions: Vec<Question> = changed.iter().map(|(_, bound)| question(kinds, bound, since)).collect();
@@ -111,13 +106,6 @@ pub async fn changes_since(
             .help("`opora plan` shows what would happen now")
     };
     changed.iter().zip(writers).map(one).collect()
-}
-
-/// Returns what the plan saw of a resource.
-fn planned(bound: &Bound) -> Option<Recorded> {
-    let seen = bound.seen.present()?;
-    let owner = seen.owner.clone()?;
-    Some(Recorded { arguments: seen.arguments.clone(), attributes: seen.attributes.clone(), owner })
 }
 
 fn question(kinds: &(dyn Fn(&str) -> Option<&'static dyn Kind> + Sync), bound: &Bound, since: Timestamp) -> Question {
@@ -189,28 +177,13 @@ fn differences(before: &Seen, now: &Seen) -> Vec<String> {
     changed.map(|(path, (before, now))| format!("{path}  {} → {}", text(before), text(now))).collect()
 }
 
-/// Runs the plan. What fails stops only what depends on it.
-///
-/// As [`run_or`] with [`OnFailure::Continue`].
-///
-/// # Errors
-/// As [`run_or`].
-pub async fn run(
-    session: &Session<'_>,
-    plan: &Plan,
-    known: KnownResources,
-    touched: &BTreeMap<Address, Timestamp>,
-) -> Result<Report, StateError> {
-    run_or(session, plan, known, touched, OnFailure::Continue).await
-}
-
 /// Runs the plan; `on_failure` says what a failed step stops.
 ///
 /// `known` holds the arguments and attributes of everything in the state, `touched` when each was written about.
 ///
 /// # Errors
 /// Returns the log's error: without the log nothing is begun, and what is in flight is not waited for.
-pub async fn run_or(
+pub async fn run(
     session: &Session<'_>,
     plan: &Plan,
     known: KnownResources,

@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::output::{Output, Style};
 use super::plan::{Made, Select};
 use super::{audit, commit, outcome, plan, plan_text};
-use crate::apply::{self, Event, OnFailure, Report, Session, Watched, check_state, check_world};
+use crate::apply::{self, Event, OnFailure, Report, Session, Watched, changes_since, check_state};
 use crate::aws::kinds;
 use crate::aws::resource::SecretValues;
 use crate::diagnostic::Diagnostic;
@@ -218,7 +218,7 @@ async fn execute_leased(
     let events = |event: Event| progress.show(&event);
     let session = session(context, spec, connected, writer, &secrets, &events);
     if check {
-        let changed = check_world(&session, &file.plan, file.observed_at).await;
+        let changed = changes_since(&connected.aws, &kinds::get, &file.plan, file.observed_at).await;
         if !changed.is_empty() {
             return Err(changed.into());
         }
@@ -229,7 +229,7 @@ async fn execute_leased(
             applied(&file.digest, writer),
         ])
         .await?;
-    let report = engine::apply_plan_or(&session, &file.plan, &state, running.on_failure).await?;
+    let report = engine::apply_plan(&session, &file.plan, &state, running.on_failure).await?;
     out.idle();
     let outcome = match (report.interrupted, report.is_complete()) {
         (true, _) => Outcome::Interrupted,

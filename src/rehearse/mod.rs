@@ -17,7 +17,7 @@ use jiff::SignedDuration;
 
 pub use findings::Finding;
 
-use crate::apply::{self, Session, Stop, observe, wanted_fields};
+use crate::apply::{self, OnFailure, Session, Stop, observe, wanted_fields};
 use crate::aws::connect::Caller;
 use crate::aws::resource::SecretValues;
 use crate::aws::surroundings::{self, Region};
@@ -219,7 +219,7 @@ async fn run(input: &Input<'_>, plan: &Plan) -> Result<apply::Report, StateError
         events: &|_| {},
         stop: Stop::default(),
     };
-    let report = apply::run(&session, plan, engine::known(input.state), &BTreeMap::new()).await?;
+    let report = apply::run(&session, plan, engine::known(input.state), &BTreeMap::new(), OnFailure::Continue).await?;
     writer.release().await?;
     Ok(report)
 }

@@ -3,7 +3,7 @@
 //! A handler checks everything before it changes anything: an error answer must leave the store as it was.
 //! Resources are read with their timelines resolved to the present; no handler waits or spawns.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -84,7 +84,7 @@ impl Call<'_> {
     /// Returns a resource of any account, region and service as it is now.
     pub(crate) fn get_at(&self, place: &Place, collection: &str, id: &str) -> Option<Value> {
         let entry = self.world.store.shelf(place)?.collections.get(collection)?.get(id)?;
-        resolve(&entry.value, self.now)
+        resolve(&entry.value, self.now).map(Cow::into_owned)
     }
 
     /// Returns all resources of a collection as they are now, in order of their ids.
@@ -94,14 +94,55 @@ impl Call<'_> {
 
     /// Returns a collection of any account, region and service.
     pub(crate) fn list_at(&self, place: &Place, collection: &str) -> Vec<(String, Value)> {
+        self.select_at(place, collection, |_, _| true)
+    }
+
+    /// Returns those resources of a collection that pass.
+    pub(crate) fn select(&self, collection: &str, pass: impl Fn(&str, &Value) -> bool) -> Vec<(String, Value)> {
+        self.select_at(&self.place(), collection, pass)
+    }
+
+    fn select_at(&self, place: &Place, collection: &str, pass: impl Fn(&str, &Value) -> bool) -> Vec<(String, Value)> {
+        let passed = self.rows_at(place, collection).filter(|(id, row)| pass(id, row));
+        passed.map(|(id, row)| (id.to_owned(), row.into_owned())).collect()
+    }
+
+    /// Returns the first resource of a collection that passes.
+    pub(crate) fn find(&self, collection: &str, pass: impl Fn(&str, &Value) -> bool) -> Option<(String, Value)> {
+        let found = self.rows_at(&self.place(), collection).find(|(id, row)| pass(id, row));
+        found.map(|(id, row)| (id.to_owned(), row.into_owned()))
+    }
+
+    /// Returns what the first resource of a collection gives that gives something.
+    pub(crate) fn find_map<T>(&self, collection: &str, of: impl Fn(&str, &Value) -> Option<T>) -> Option<T> {
+        self.rows_at(&self.place(), collection).find_map(|(id, row)| of(id, &row))
+    }
+
+    /// Tells whether a resource of a collection passes.
+    pub(crate) fn any(&self, collection: &str, pass: impl Fn(&str, &Value) -> bool) -> bool {
+        self.rows_at(&self.place(), collection).any(|(id, row)| pass(id, &row))
+    }
+
+    /// Counts a collection's resources.
+    pub(crate) fn count(&self, collection: &str) -> usize {
+        self.count_of(collection, |_| true)
+    }
+
+    /// Counts those resources of a collection that pass.
+    pub(crate) fn count_of(&self, collection: &str, pass: impl Fn(&Value) -> bool) -> usize {
+        self.rows_at(&self.place(), collection).filter(|(_, row)| pass(row)).count()
+    }
+
+    /// Visits a collection as it is now, or as lists show it; what has no timeline is not copied.
+    pub(crate) fn rows_at(&self, place: &Place, collection: &str) -> impl Iterator<Item = (&str, Cow<'_, Value>)> {
         let found = self.world.store.shelf(place).and_then(|shelf| shelf.collections.get(collection));
-        let current = found.into_iter().flatten().map(|(id, entry)| (id.clone(), entry.value.clone()));
-        let entries: BTreeMap<String, Value> = if self.operation.is_read() && self.world.conditions.list_lag_s > 0.0 {
-            self.world.past.rewind(place, collection, current, self.now - self.world.conditions.list_lag_s)
-        } else {
-            current.collect()
-        };
-        entries.into_iter().filter_map(|(id, value)| Some((id, resolve(&value, self.now)?))).collect()
+        let current = found.into_iter().flatten().map(|(id, entry)| (id.as_str(), &entry.value));
+        let lag = self.world.conditions.list_lag_s;
+        let behind = self.operation.is_read() && lag > 0.0;
+        let past = behind.then(|| self.world.past.rewind(place, collection, current.clone(), self.now - lag));
+        let current = (!behind).then_some(current);
+        let rows = past.into_iter().flatten().chain(current.into_iter().flatten());
+        rows.filter_map(|(id, value)| Some((id, resolve(value, self.now)?)))
     }
 
     /// Keeps what a resource was, for as long as listing calls are behind.
@@ -183,7 +224,7 @@ impl Call<'_> {
         if entry.at + delay > self.now {
             return None;
         }
-        resolve(&entry.value, self.now)
+        resolve(&entry.value, self.now).map(Cow::into_owned)
     }
 
     /// Returns how many instances of a type (`type` or `type@zone`) there is capacity for, where that is bounded.
@@ -224,8 +265,8 @@ impl Call<'_> {
         let mut found = Vec::new();
         for (place, shelf) in self.world.store.shelves().filter(|(place, _)| shows(place)) {
             for collection in shelf.collections.keys() {
-                let all = self.list_at(place, collection).into_iter().filter(|(_, value)| value.get("_arn").is_some());
-                found.extend(all.map(|(id, value)| (place.clone(), collection.clone(), id, value)));
+                let all = self.select_at(place, collection, |_, value| value.get("_arn").is_some());
+                found.extend(all.into_iter().map(|(id, value)| (place.clone(), collection.clone(), id, value)));
             }
         }
         found
@@ -462,9 +503,9 @@ pub(crate) fn settle(resource: &mut Value) {
 }
 
 /// Returns a resource with all due steps of its timeline applied, or none if it is gone.
-pub(crate) fn resolve(value: &Value, now: f64) -> Option<Value> {
+pub(crate) fn resolve(value: &Value, now: f64) -> Option<Cow<'_, Value>> {
+    let Some(Value::Array(steps)) = value.get(TIMELINE).cloned() else { return Some(Cow::Borrowed(value)) };
     let mut value = value.clone();
-    let Some(Value::Array(steps)) = value.get(TIMELINE).cloned() else { return Some(value) };
     let (due, later): (Vec<Value>, Vec<Value>) =
         steps.into_iter().partition(|step| step[0].as_f64().unwrap_or_default() <= now);
     for step in due {
@@ -485,7 +526,7 @@ pub(crate) fn resolve(value: &Value, now: f64) -> Option<Value> {
     } else {
         value[TIMELINE] = Value::Array(later);
     }
-    Some(value)
+    Some(Cow::Owned(value))
 }
 
 /// Returns a text member, or the empty text.

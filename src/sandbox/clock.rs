@@ -21,10 +21,12 @@ pub struct Clock(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 enum State {
-    /// With how many sleeps end at each moment, in bits of the seconds, which sort like the seconds.
     Virtual {
         now: f64,
-        ends: BTreeMap<u64, u32>,
+        /// What sleeps, in the order in which the sleeps end, with whom to wake.
+        sleeps: BTreeMap<End, Option<Waker>>,
+        /// Counts the sleeps that there ever were.
+        serial: u64,
         background: Vec<Waker>,
     },
     Wall {
@@ -34,10 +36,14 @@ enum State {
     },
 }
 
+/// When a sleep ends, in bits of the seconds (which sort like the seconds), and which it is of those that end then.
+type End = (u64, u64);
+
 impl Clock {
     /// Makes a virtual clock that shows `start` (seconds since the epoch).
     pub fn virtual_at(start: f64) -> Self {
-        Clock(Arc::new(Mutex::new(State::Virtual { now: start, ends: BTreeMap::new(), background: Vec::new() })))
+        let (sleeps, background) = (BTreeMap::new(), Vec::new());
+        Clock(Arc::new(Mutex::new(State::Virtual { now: start, sleeps, serial: 0, background })))
     }
 
     /// Makes a clock that follows wall time, `speed` simulated seconds per second.
@@ -69,13 +75,18 @@ impl Clock {
 
     /// Moves the clock forward by `seconds`; negative values are ignored.
     pub fn advance(&self, seconds: f64) {
-        match &mut *self.lock() {
-            State::Virtual { now, background, .. } => {
+        let woken = match &mut *self.lock() {
+            State::Virtual { now, sleeps, background, .. } => {
                 *now += seconds.max(0.0);
-                background.drain(..).for_each(Waker::wake);
+                let ended = sleeps.range_mut(..=(now.to_bits(), u64::MAX)).filter_map(|(_, waker)| waker.take());
+                ended.chain(background.drain(..)).collect()
             }
-            State::Wall { base, .. } => *base += seconds.max(0.0),
-        }
+            State::Wall { base, .. } => {
+                *base += seconds.max(0.0);
+                Vec::new()
+            }
+        };
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// Moves a virtual clock forward to `target` if that is in its future.
@@ -100,29 +111,34 @@ impl Clock {
     }
 
     /// Notes a sleep that ends at `target`.
-    fn register(&self, target: f64) {
-        if let State::Virtual { ends, .. } = &mut *self.lock() {
-            *ends.entry(target.to_bits()).or_default() += 1;
-        }
+    fn register(&self, target: f64) -> End {
+        let State::Virtual { sleeps, serial, .. } = &mut *self.lock() else { return (target.to_bits(), 0) };
+        *serial += 1;
+        let end = (target.to_bits(), *serial);
+        sleeps.insert(end, None);
+        end
     }
 
-    fn unregister(&self, target: f64) {
-        if let State::Virtual { ends, .. } = &mut *self.lock()
-            && let Some(count) = ends.get_mut(&target.to_bits())
-        {
-            *count -= 1;
-            if *count == 0 {
-                ends.remove(&target.to_bits());
+    /// Forgets a sleep; the one that ends next has to know that it is now.
+    fn unregister(&self, end: End) {
+        let next = match &mut *self.lock() {
+            State::Virtual { sleeps, .. } => {
+                sleeps.remove(&end);
+                sleeps.first_entry().and_then(|mut next| next.get_mut().take())
             }
-        }
+            State::Wall { .. } => None,
+        };
+        next.into_iter().for_each(Waker::wake);
     }
 
-    /// Tells whether no sleep ends before `target`.
-    fn is_next(&self, target: f64) -> bool {
-        match &*self.lock() {
-            State::Virtual { ends, .. } => ends.first_key_value().is_none_or(|(first, _)| *first >= target.to_bits()),
-            State::Wall { .. } => true,
+    /// Tells whether a sleep is the one that ends next; where it is not, it is woken when it may be.
+    fn is_next(&self, end: End, waker: &Waker) -> bool {
+        let State::Virtual { sleeps, .. } = &mut *self.lock() else { return true };
+        let is_next = sleeps.first_key_value().is_none_or(|(first, _)| *first == end);
+        if !is_next && let Some(kept) = sleeps.get_mut(&end) {
+            *kept = Some(waker.clone());
         }
+        is_next
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -146,8 +162,7 @@ impl AsyncSleep for Clock {
             return Sleep::new(tokio::time::sleep(wall));
         }
         let target = self.seconds() + duration.as_secs_f64();
-        self.register(target);
-        Sleep::new(VirtualSleep { clock: self.clone(), target, yields: 0 })
+        Sleep::new(VirtualSleep { clock: self.clone(), target, end: self.register(target), yields: 0 })
     }
 }
 
@@ -158,6 +173,7 @@ const YIELDS: u32 = 64;
 struct VirtualSleep {
     clock: Clock,
     target: f64,
+    end: End,
     yields: u32,
 }
 
@@ -168,10 +184,13 @@ impl Future for VirtualSleep {
         if self.clock.seconds() >= self.target {
             return Poll::Ready(());
         }
-        let is_next = self.clock.is_next(self.target);
-        if self.yields < YIELDS || !is_next {
-            // Whoever is not next begins to count again: what the next one wakes goes before it.
-            self.yields = if is_next { self.yields + 1 } else { 0 };
+        if !self.clock.is_next(self.end, context.waker()) {
+            // It begins to count again: what the next one wakes goes before it.
+            self.yields = 0;
+            return Poll::Pending;
+        }
+        if self.yields < YIELDS {
+            self.yields += 1;
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -182,7 +201,7 @@ impl Future for VirtualSleep {
 
 impl Drop for VirtualSleep {
     fn drop(&mut self) {
-        self.clock.unregister(self.target);
+        self.clock.unregister(self.end);
     }
 }
 

@@ -53,19 +53,19 @@ impl Past {
     }
 
     /// Returns a collection as it was at a moment.
-    pub(crate) fn rewind(
-        &self,
+    pub(crate) fn rewind<'v>(
+        &'v self,
         place: &Place,
         collection: &str,
-        current: impl Iterator<Item = (String, Value)>,
+        current: impl Iterator<Item = (&'v str, &'v Value)>,
         moment: f64,
-    ) -> BTreeMap<String, Value> {
-        let mut out: BTreeMap<String, Value> = current.collect();
+    ) -> BTreeMap<&'v str, &'v Value> {
+        let mut out: BTreeMap<&str, &Value> = current.collect();
         let changes = self.0.get(&(place.clone(), collection.to_owned()));
         for change in changes.into_iter().flatten().rev().take_while(|change| change.at > moment) {
             match &change.was {
-                Some(value) => out.insert(change.id.clone(), value.clone()),
-                None => out.remove(&change.id),
+                Some(value) => out.insert(&change.id, value),
+                None => out.remove(change.id.as_str()),
             };
         }
         out

@@ -11,7 +11,7 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use insta::assert_snapshot;
-use opora::apply::{Report, Session, Stop, Watched};
+use opora::apply::{OnFailure, Report, Session, Stop, Watched};
 use opora::aws::{Aws, Pacing, Seam, connect, kinds};
 use opora::diagnostic::Diagnostic;
 use opora::engine;
@@ -414,7 +414,7 @@ async fn run(world: &World, log: &StateLog, environment: &Environment) -> Result
     let state = log.load().await?;
     let observed = engine::observe_state(&world.aws, Some(environment), &state).await;
     let plan = engine::make_plan(environment, &world.schemas, &state, &observed, &Default::default(), false).unwrap();
-    let report = engine::apply_plan(&session, &plan, &state).await?;
+    let report = engine::apply_plan(&session, &plan, &state, OnFailure::Continue).await?;
     writer.release().await?;
     Ok(report)
 }

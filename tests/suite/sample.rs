@@ -44,6 +44,11 @@ pub(crate) fn spec(sample: &Sample, kind: &str, arguments: &Value) -> String {
     let mut resources = sample.needs.as_object().cloned().unwrap_or_default();
     let of_kind = resources.entry(kind.to_owned()).or_insert_with(|| json!({}));
     of_kind["sample"] = arguments.clone();
+    spec_of(&resources.into())
+}
+
+/// Writes a spec of resources.
+pub(crate) fn spec_of(resources: &Value) -> String {
     json!({ "opora": 1, "environment": "conformance", "account": ACCOUNT, "region": REGION, "resources": resources })
         .to_string()
 }

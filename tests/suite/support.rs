@@ -104,7 +104,7 @@ impl World {
             Err(problems) => panic!("no plan: {problems:#?}"),
         };
         let state = self.state().await;
-        let report = engine::apply_plan_or(&session, &plan, &state, on_failure).await.expect("the log works");
+        let report = engine::apply_plan(&session, &plan, &state, on_failure).await.expect("the log works");
         writer.release().await.expect("the lease is released");
         report
     }

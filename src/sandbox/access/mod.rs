@@ -12,6 +12,7 @@ mod patterns;
 mod policies;
 mod routes;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -78,7 +79,7 @@ impl<'s> Reader<'s> {
         for (place, shelf) in self.store.shelves().filter(|(place, _)| place.service == service) {
             for (id, entry) in shelf.collections.get(collection).into_iter().flatten() {
                 if let Some(value) = resolve(&entry.value, self.now) {
-                    out.push((place, id.clone(), value));
+                    out.push((place, id.clone(), value.into_owned()));
                 }
             }
         }
@@ -92,7 +93,7 @@ impl<'s> Reader<'s> {
             let here = place.account == account && place.service == service;
             shelf.collections.get(collection)?.get(id).filter(|_| here)
         });
-        resolve(&found?.value, self.now)
+        resolve(&found?.value, self.now).map(Cow::into_owned)
     }
 }
 

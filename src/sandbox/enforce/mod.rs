@@ -103,7 +103,7 @@ fn guard(call: &Call<'_>, resource: &str) -> Option<Guard> {
         "s3" => ("buckets", path.split('/').next()?),
         "kms" => ("keys", path.strip_prefix("key/")?),
         "secretsmanager" => {
-            let own = call.list("secrets").into_iter().find(|(_, secret)| secret["ARN"] == resource);
+            let own = call.find("secrets", |_, secret| secret["ARN"] == resource);
             return own.map(|(_, secret)| made(&secret, call.account.clone(), false));
         }
         _ => return None,
@@ -145,7 +145,7 @@ fn granted(call: &Call<'_>, principal: &Principal, input: &Value, action: &str, 
     let Some((_, key)) = resource.split_once(":key/") else { return false };
     let empty = serde_json::Map::new();
     let given = input["EncryptionContext"].as_object().unwrap_or(&empty);
-    call.list("grants").iter().any(|(_, grant)| {
+    call.any("grants", |_, grant| {
         let grantee = text(grant, "GranteePrincipal");
         let named = grantee == principal.caller.arn || principal.caller.role.as_deref() == Some(grantee);
         let constraint = |name: &str| grant["Constraints"][name].as_object();

@@ -230,8 +230,8 @@ pub(crate) fn service(name: &str) -> Option<&'static Service> {
 /// Writes what training jobs have produced by now, before somebody looks where they write it.
 pub(crate) fn deliver_due(call: &mut Call<'_>) {
     let place = Place { account: call.account.clone(), region: call.region.clone(), service: "sagemaker".to_owned() };
-    let jobs = call.list_at(&place, sagemaker::JOBS);
-    if jobs.iter().any(|(_, job)| sagemaker::owes(job)) {
+    let owed = call.rows_at(&place, sagemaker::JOBS).any(|(_, job)| sagemaker::owes(&job));
+    if owed {
         // Looking at all jobs delivers for each; the answer is of no interest.
         call.through("sagemaker", "ListTrainingJobs", &Value::Object(serde_json::Map::new()), bytes::Bytes::new()).ok();
     }

@@ -63,7 +63,7 @@ fn assume_role(call: &mut Call<'_>, input: &Value) -> Answer {
     };
     let iam = Place { account: account.to_owned(), region: GLOBAL.to_owned(), service: "iam".to_owned() };
     let role = call.get_at(&iam, "roles", name);
-    let inhabited = !call.list_at(&iam, "roles").is_empty() || account == call.account;
+    let inhabited = call.rows_at(&iam, "roles").next().is_some() || account == call.account;
     if inhabited && super::service("iam").is_some() && role.as_ref().is_none_or(|r| text(r, "Arn") != role_arn) {
         return Err(denied());
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use opora::apply::{check_world, wanted_fields};
+use opora::apply::{changes_since, wanted_fields};
 use opora::aws::Aws;
+use opora::aws::bulk::BULK_MIN;
 use opora::aws::kinds;
 use opora::aws::resource::{Changes, Deletion, ErasedUpdate, Kind};
 use opora::diagnostic::Diagnostic;
@@ -12,12 +13,14 @@ use opora::engine;
 use opora::graph::Address;
 use opora::kind::{Owner, Seen, normalise};
 use opora::plan::{Plan, compare, resolve_all};
+use opora::sandbox::Conditions;
 use opora::spec::Environment;
 use opora::state::Record;
+use serde_json::{Map, Value, json};
 
 use super::mortal::Fate;
 use super::{Draw, Life, block_on, number, on_all_cores};
-use crate::sample::{Sample, merge, sample, spec};
+use crate::sample::{Sample, merge, sample, spec, spec_of};
 use crate::support::{TestSecrets, connect_outsider, connect_to};
 
 /// Changes that a plain `cargo test` makes.
@@ -74,7 +77,7 @@ impl Victim {
         let scope = &environment.scope;
         if draw.chance(15) {
             // Nothing that would hold its name for days.
-            let recorded = serde_json::json!({ "recovery_window_days": 0 });
+            let recorded = json!({ "recovery_window_days": 0 });
             let deletion =
                 Deletion { aws: &self.outsider, scope, id: &record.id, recorded: &recorded, allow_data_loss: true };
             // What is in use can't be deleted, and that is no change.
@@ -114,14 +117,8 @@ impl Victim {
         self.seen(record).await.digest() != before.digest()
     }
 
-    async fn refusals(&self, plan: &Plan, environment: &Environment, since: jiff::Timestamp) -> Vec<Diagnostic> {
-        let fate = Fate::long_life();
-        let log = self.life.log(&fate);
-        let writer = self.life.lease(&log).await.expect("the lease is free");
-        let session = self.life.session(&self.aws, environment, &writer);
-        let found = check_world(&session, plan, since).await;
-        writer.release().await.expect("the lease is released");
-        found
+    async fn refusals(&self, plan: &Plan, since: jiff::Timestamp) -> Vec<Diagnostic> {
+        changes_since(&self.aws, &kinds::get, plan, since).await
     }
 }
 
@@ -149,7 +146,7 @@ async fn play(kind: &'static dyn Kind, count: u64, tally: &Mutex<Tally>) {
         // Long enough for CloudTrail to tell of it.
         victim.life.sandbox.clock().advance(1_000.0);
         let calls = victim.life.sandbox.call_count();
-        let refusals = victim.refusals(&plan, &environment, since).await;
+        let refusals = victim.refusals(&plan, since).await;
         let what = format!("{name}, draw {draws}");
         let own = victim.address.to_string();
         let refusal = refusals.iter().find(|found| found.detail.as_deref().is_some_and(|text| text.starts_with(&own)));
@@ -181,4 +178,30 @@ fn every_change_behind_a_plan_is_refused() {
     let failed = on_all_cores(names, |name| block_on(play(all[name], each, &tally)));
     println!("{:?}", tally.lock().unwrap());
     assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn a_tag_that_pages_do_not_show_yet_is_refused() {
+    block_on(async {
+        let victim = Victim::new(kinds::get("log_group").unwrap());
+        // So many that their tags are read in pages.
+        let group = |n| (format!("n{n}"), json!({ "name": format!("/lagging/{n}"), "retention_days": 30 }));
+        let groups: Map<String, Value> = (0..2 * BULK_MIN).map(group).collect();
+        let environment = victim.life.load(&spec_of(&json!({ "log_group": groups })));
+        victim.life.converge(&environment, false).await;
+        let lag = Conditions { list_lag_s: 300.0, ..Conditions::default() };
+        victim.life.sandbox.set_conditions(lag);
+        victim.life.sandbox.clock().advance(1_000.0);
+        let state = victim.life.log(&Fate::long_life()).load().await.expect("the state loads");
+        let plan = victim.life.plan(&victim.aws, &environment, &state, false).await.expect("a plan");
+        let since = victim.aws.now();
+        let changed = Address::new("log_group", "n3");
+        let arn = state.resources[&changed].attributes["arn"].as_str().unwrap();
+        let tag = victim.outsider.logs().tag_resource().resource_arn(arn).tags("owner", "somebody");
+        tag.send().await.expect("the group is tagged");
+        let refusals = victim.refusals(&plan, since).await;
+        let [refusal] = refusals.as_slice() else { panic!("one resource was changed: {refusals:#?}") };
+        let detail = refusal.detail.as_deref().unwrap_or_default();
+        assert!(detail.starts_with(&changed.to_string()) && detail.contains("somebody"), "{detail}");
+    });
 }

@@ -142,7 +142,7 @@ impl Life {
         let end = match self.plan(&aws, environment, &state, destroy).await {
             Ok(plan) => {
                 assert_eq!(check_state(&plan, &state), Vec::new(), "nobody else works on this state");
-                End::Ran(engine::apply_plan_or(&session, &plan, &state, self.on_failure).await?)
+                End::Ran(engine::apply_plan(&session, &plan, &state, self.on_failure).await?)
             }
             Err(problems) => End::Refused(problems),
         };

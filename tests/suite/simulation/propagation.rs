@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use aws_credential_types::Credentials;
+use opora::apply::OnFailure;
 use opora::aws::{Aws, DEFAULT_SHARE, Pacing, connect};
 use opora::engine;
 use opora::sandbox::{Conditions, Record};
@@ -199,7 +200,7 @@ async fn apply(life: &Life, resources: &Value) {
     let state = writer.state().await.expect("the state is known");
     let plan = life.plan(&aws, &environment, &state, false).await.expect("a plan");
     let session = life.session(&aws, &environment, &writer);
-    let report = engine::apply_plan(&session, &plan, &state).await.expect("the log works");
+    let report = engine::apply_plan(&session, &plan, &state, OnFailure::Continue).await.expect("the log works");
     assert!(report.is_complete(), "{:#?}", report.failed);
     writer.release().await.expect("the lease is released");
 }

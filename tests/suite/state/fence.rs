@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::SignedDuration;
-use opora::apply::{Session, Stop};
+use opora::apply::{OnFailure, Session, Stop};
 use opora::aws::kinds;
 use opora::engine;
 use opora::state::{Creation, StateError, StateLog, Store, memory};
@@ -88,7 +88,7 @@ async fn a_run_that_was_taken_over_sends_no_call_that_writes() {
             stop: Stop::default(),
         };
         let state = writer.state().await.unwrap();
-        let error = engine::apply_plan(&session, &plan, &state).await.unwrap_err();
+        let error = engine::apply_plan(&session, &plan, &state, OnFailure::Continue).await.unwrap_err();
         assert!(matches!(error, StateError::Fenced { .. }), "{error}");
         let calls = world.sandbox.calls();
         let written: Vec<_> = calls.iter().filter(|call| call.operation.starts_with("Create")).collect();

@@ -36,11 +36,11 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
         let tags = new_tags(&json!({"tags": input.get("jobTags").cloned().unwrap_or_else(|| json!([]))}))?;
         let model_tags =
             new_tags(&json!({"tags": input.get("customModelTags").cloned().unwrap_or_else(|| json!([]))}))?;
-        if call.list(JOBS).iter().any(|(_, other)| text(other, "jobName") == name) {
+        if call.any(JOBS, |_, other| text(other, "jobName") == name) {
             return Err(AwsError::new("ConflictException", format!("A job with the name {name} already exists.")));
         }
-        let taken = call.list(MODELS).iter().any(|(_, other)| text(other, "modelName") == model);
-        let planned = call.list(JOBS).iter().any(|(_, other)| text(other, "outputModelName") == model);
+        let taken = call.any(MODELS, |_, other| text(other, "modelName") == model);
+        let planned = call.any(JOBS, |_, other| text(other, "outputModelName") == model);
         if taken || planned {
             return Err(AwsError::new("ConflictException", format!("A model with the name {model} already exists.")));
         }

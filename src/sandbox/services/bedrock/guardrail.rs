@@ -150,12 +150,11 @@ fn create_guardrail(call: &mut Call<'_>, input: &Value) -> Answer {
         let mut guardrail = Value::Object(configuration(call, input)?);
         let tags = new_tags(input)?;
         let name = text(input, "name");
-        let all = call.list(GUARDRAILS);
-        if all.iter().any(|(_, other)| text(other, "name") == name) {
+        if call.any(GUARDRAILS, |_, other| text(other, "name") == name) {
             let message = "Another guardrail in your account already has this name. Update the name and try again.";
             return Err(AwsError::new("ConflictException", message));
         }
-        if all.len() >= call.quota("guardrails") {
+        if call.count(GUARDRAILS) >= call.quota("guardrails") {
             let message = "You have reached the limit of guardrails of this account.";
             return Err(AwsError::new("ServiceQuotaExceededException", message));
         }
@@ -191,7 +190,7 @@ fn update_guardrail(call: &mut Call<'_>, input: &Value) -> Answer {
     let configured = configuration(call, input)?;
     settled(&found)?;
     let name = text(input, "name");
-    if call.list(GUARDRAILS).iter().any(|(other, value)| *other != id && text(value, "name") == name) {
+    if call.any(GUARDRAILS, |other, value| other != id && text(value, "name") == name) {
         let message = "Another guardrail in your account already has this name. Update the name and try again.";
         return Err(AwsError::new("ConflictException", message));
     }
@@ -240,7 +239,7 @@ fn create_guardrail_version(call: &mut Call<'_>, input: &Value) -> Answer {
 
 fn versions(call: &Call<'_>, id: &str) -> Vec<(String, Value)> {
     let prefix = format!("{id}/");
-    call.list(VERSIONS).into_iter().filter(|(key, _)| key.starts_with(&prefix)).collect()
+    call.select(VERSIONS, |key, _| key.starts_with(&prefix))
 }
 
 fn get_guardrail(call: &mut Call<'_>, input: &Value) -> Answer {

@@ -52,7 +52,7 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
         if s3_uri(source).is_none() || s3_uri(target).is_none() {
             return Err(validation("Input and output have to be S3 URIs."));
         }
-        if call.list(JOBS).iter().any(|(_, other)| text(other, "jobName") == name) {
+        if call.any(JOBS, |_, other| text(other, "jobName") == name) {
             let message = format!("A job with the name {name} already exists.");
             return Err(AwsError::new("ConflictException", message));
         }

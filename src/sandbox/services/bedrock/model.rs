@@ -162,7 +162,7 @@ fn create_inference_profile(call: &mut Call<'_>, input: &Value) -> Answer {
         if model(id).is_none() {
             return Err(not_found(format!("Could not find the model source {source}.")));
         }
-        if call.list(PROFILES).iter().any(|(_, other)| text(other, "inferenceProfileName") == name) {
+        if call.any(PROFILES, |_, other| text(other, "inferenceProfileName") == name) {
             let message = format!("An inference profile with the name {name} already exists.");
             return Err(AwsError::new("ConflictException", message));
         }

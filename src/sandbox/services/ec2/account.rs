@@ -95,8 +95,8 @@ fn describe_availability_zones(call: &mut Call<'_>, input: &Value) -> Answer {
 
 fn describe_account_attributes(call: &mut Call<'_>, input: &Value) -> Answer {
     super::vpc::ensure_default(call);
-    let vpcs = call.list(super::vpc::VPCS);
-    let default = vpcs.iter().find(|(_, vpc)| vpc["IsDefault"] == true).map_or("none", |(id, _)| id);
+    let default = call.find(super::vpc::VPCS, |_, vpc| vpc["IsDefault"] == true);
+    let default = default.as_ref().map_or("none", |(id, _)| id);
     let addresses = call.quota("elastic_ips").to_string();
     let wanted = texts(input, "AttributeNames");
     let rows = [

@@ -34,7 +34,7 @@ fn allocate_address(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(invalid("The specified network border group is not valid for this region."));
     }
     let tags = new_tags(input, "elastic-ip")?;
-    if call.list(ADDRESSES).len() >= call.quota("elastic_ips") {
+    if call.count(ADDRESSES) >= call.quota("elastic_ips") {
         let message = "The maximum number of addresses has been reached.";
         return Err(AwsError::new("AddressLimitExceeded", message));
     }
@@ -56,8 +56,7 @@ fn allocate_address(call: &mut Call<'_>, input: &Value) -> Answer {
 
 fn describe_addresses(call: &mut Call<'_>, input: &Value) -> Answer {
     let public = texts(input, "PublicIps");
-    let known = call.list(ADDRESSES);
-    if let Some(unknown) = public.iter().find(|ip| !known.iter().any(|(_, row)| text(row, "PublicIp") == **ip)) {
+    if let Some(unknown) = public.iter().find(|ip| !call.any(ADDRESSES, |_, row| text(row, "PublicIp") == **ip)) {
         return Err(AwsError::new("InvalidAddress.NotFound", format!("Address '{unknown}' not found.")));
     }
     let mut answer = describe(
@@ -87,8 +86,8 @@ fn describe_addresses_attribute(call: &mut Call<'_>, input: &Value) -> Answer {
     for id in &wanted {
         call.get(ADDRESSES, id).ok_or_else(|| missing(id))?;
     }
-    let rows = call.list(ADDRESSES).into_iter().filter(|(id, _)| wanted.is_empty() || wanted.contains(&id.as_str()));
-    let rows = rows.map(|(id, row)| {
+    let rows = call.select(ADDRESSES, |id, _| wanted.is_empty() || wanted.contains(&id));
+    let rows = rows.into_iter().map(|(id, row)| {
         let shown = json!({"PublicIp": row["PublicIp"], "AllocationId": id});
         (id, shown)
     });
@@ -130,9 +129,8 @@ fn associate_address(call: &mut Call<'_>, input: &Value) -> Answer {
     let wanted = match (input["NetworkInterfaceId"].as_str(), input["InstanceId"].as_str()) {
         (Some(interface), _) => interface.to_owned(),
         (None, Some(instance)) => {
-            let all = call.list(interface::INTERFACES);
-            let primary = all.iter().find(|(_, row)| row["Attachment"]["InstanceId"] == instance);
-            primary.map(|(id, _)| id.clone()).ok_or_else(|| {
+            let primary = call.find(interface::INTERFACES, |_, row| row["Attachment"]["InstanceId"] == instance);
+            primary.map(|(id, _)| id).ok_or_else(|| {
                 let message = format!("The instance ID '{instance}' does not exist");
                 AwsError::new("InvalidInstanceID.NotFound", message)
             })?
@@ -169,7 +167,7 @@ fn optional_text(value: &Value, key: &str) -> Option<String> {
 
 fn disassociate_address(call: &mut Call<'_>, input: &Value) -> Answer {
     let association = text(input, "AssociationId");
-    let found = call.list(ADDRESSES).into_iter().find(|(_, row)| text(row, "AssociationId") == association);
+    let found = call.find(ADDRESSES, |_, row| text(row, "AssociationId") == association);
     let Some((id, row)) = found.filter(|_| !association.is_empty()) else {
         let message = format!("The association ID '{association}' does not exist");
         return Err(AwsError::new("InvalidAssociationID.NotFound", message));

@@ -145,8 +145,7 @@ fn join(call: &mut Call<'_>, row: &mut Value, input: &Value) -> Result<(), AwsEr
 }
 
 fn check_limit(call: &Call<'_>, vpc: &str, kind: &str) -> Result<(), AwsError> {
-    let all = call.list(ENDPOINTS);
-    let of_kind = all.iter().filter(|(_, row)| text(row, "VpcEndpointType") == kind);
+    let of_kind = call.select(ENDPOINTS, |_, row| text(row, "VpcEndpointType") == kind).into_iter();
     let over = match kind {
         "Gateway" => of_kind.count() >= call.quota("gateway_endpoints"),
         _ => of_kind.filter(|(_, row)| text(row, "VpcId") == vpc).count() >= call.quota("interface_endpoints_per_vpc"),
@@ -184,7 +183,7 @@ fn check_tables(call: &Call<'_>, row: &Value, tables: &[&str]) -> Result<(), Aws
             return Err(parameter(format!("Route table {id} and the endpoint belong to different networks")));
         }
         let own = text(row, "VpcEndpointId");
-        let taken = call.list(ENDPOINTS).iter().any(|(other, endpoint)| {
+        let taken = call.any(ENDPOINTS, |other, endpoint| {
             other != own
                 && endpoint["ServiceName"] == row["ServiceName"]
                 && items(endpoint, "RouteTableIds").any(|table| table == id)
@@ -213,7 +212,7 @@ fn check_private(call: &Call<'_>, row: &Value, vpc: &Value, private: bool) -> Re
             "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for {vpc_id}"
         )));
     }
-    let taken = call.list(ENDPOINTS).iter().any(|(other, endpoint)| {
+    let taken = call.any(ENDPOINTS, |other, endpoint| {
         other != text(row, "VpcEndpointId")
             && text(endpoint, "VpcId") == vpc_id
             && text(endpoint, "ServiceName") == name

@@ -46,11 +46,19 @@ pub(super) fn parse(input: &Value, known: &[Known]) -> Result<Vec<Filter>, AwsEr
 }
 
 impl Filter {
+    /// Tells whether it looks at tags alone.
+    pub(super) fn is_of_tags(&self) -> bool {
+        matches!(self.target, Target::Tag(_) | Target::TagKey)
+    }
+
     /// Tells whether a resource passes.
     pub(super) fn fits(&self, row: &Value) -> bool {
         let candidates = match &self.target {
             Target::Path(path) => reach(row, path),
-            Target::Tag(key) => tags::of(row).get(key).cloned().into_iter().collect(),
+            Target::Tag(key) => {
+                let tag = super::items(row, "Tags").find(|tag| text(tag, "Key") == key);
+                tag.map(|tag| text(tag, "Value").to_owned()).into_iter().collect()
+            }
             Target::TagKey => tags::of(row).into_keys().collect(),
         };
         candidates.iter().any(|text| self.values.iter().any(|pattern| like(pattern, text)))
@@ -75,6 +83,9 @@ fn reach(value: &Value, path: &str) -> Vec<String> {
 
 /// Matches a text with a pattern of `*`, `?` and `\` escapes.
 pub(super) fn like(pattern: &str, text: &str) -> bool {
+    if !pattern.contains(['*', '?', '\\']) {
+        return pattern == text;
+    }
     let pattern: Vec<char> = pattern.chars().collect();
     let text: Vec<char> = text.chars().collect();
     // reached[i]: the pattern so far matches the first i letters.

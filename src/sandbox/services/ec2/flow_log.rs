@@ -130,7 +130,7 @@ fn create(call: &mut Call<'_>, input: &Value, parts: &Parts, target: &str, tags:
                 || row.get("LogDestination").and_then(Value::as_str) == parts.destination.as_deref())
             && row["TrafficType"] == input["TrafficType"]
     };
-    if call.list(LOGS).iter().any(|(_, row)| same(row)) {
+    if call.any(LOGS, |_, row| same(row)) {
         let message = "Error. There is an existing Flow Log with the same configuration and log destination.";
         return Err(AwsError::new("FlowLogAlreadyExists", message));
     }

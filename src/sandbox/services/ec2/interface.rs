@@ -35,8 +35,7 @@ pub(super) struct Purpose<'a> {
 
 /// Returns how many interfaces lie in a subnet.
 pub(super) fn count(call: &Call<'_>, subnet: &str) -> u64 {
-    let all = call.list(INTERFACES);
-    all.iter().filter(|(_, row)| text(row, "SubnetId") == subnet).count() as u64
+    call.count_of(INTERFACES, |row| text(row, "SubnetId") == subnet) as u64
 }
 
 /// Picks the address of a new interface: the wanted one if it is free, or the first free one.
@@ -44,9 +43,8 @@ pub(super) fn pick_address(call: &Call<'_>, subnet: &Value, wanted: Option<&str>
     let part: Ipv4Net = text(subnet, "CidrBlock").parse().map_err(|_| invalid("the subnet has no IPv4 block"))?;
     let id = text(subnet, "SubnetId");
     let taken: Vec<String> = call
-        .list(INTERFACES)
+        .select(INTERFACES, |_, row| text(row, "SubnetId") == id)
         .iter()
-        .filter(|(_, row)| text(row, "SubnetId") == id)
         .map(|(_, row)| text(row, "PrivateIpAddress").to_owned())
         .collect();
     // The first four addresses and the last are AWS's own.

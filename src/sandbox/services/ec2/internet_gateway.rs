@@ -28,13 +28,12 @@ pub(super) fn attached(gateway: &Value) -> Option<String> {
 
 /// Returns the gateway that is attached to a VPC.
 pub(super) fn of_vpc(call: &Call<'_>, vpc: &str) -> Option<String> {
-    let mut all = call.list(GATEWAYS).into_iter();
-    all.find(|(_, gateway)| attached(gateway).as_deref() == Some(vpc)).map(|(id, _)| id)
+    call.find(GATEWAYS, |_, gateway| attached(gateway).as_deref() == Some(vpc)).map(|(id, _)| id)
 }
 
 fn create_internet_gateway(call: &mut Call<'_>, input: &Value) -> Answer {
     let tags = new_tags(input, "internet-gateway")?;
-    if call.list(GATEWAYS).len() >= call.quota("internet_gateways") {
+    if call.count(GATEWAYS) >= call.quota("internet_gateways") {
         let message = "The maximum number of internet gateways has been reached.";
         return Err(AwsError::new("InternetGatewayLimitExceeded", message));
     }
@@ -90,14 +89,14 @@ fn detach_internet_gateway(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("resource {id} is not attached to network {vpc_id}");
         return Err(AwsError::new("Gateway.NotAttached", message));
     }
-    let public = |(_, interface): &(String, Value)| {
+    let public = |_: &str, interface: &Value| {
         text(interface, "VpcId") == vpc_id && interface["Association"]["PublicIp"].is_string()
     };
-    let instance = |(_, instance): &(String, Value)| {
+    let instance = |_: &str, instance: &Value| {
         let over = matches!(instance["State"]["Name"].as_str(), Some("terminated"));
         text(instance, "VpcId") == vpc_id && !text(instance, "PublicIpAddress").is_empty() && !over
     };
-    if call.list("network_interfaces").iter().any(public) || call.list("instances").iter().any(instance) {
+    if call.any("network_interfaces", public) || call.any("instances", instance) {
         let message = format!(
             "Network {vpc_id} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway."
         );

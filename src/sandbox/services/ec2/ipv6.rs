@@ -48,7 +48,7 @@ pub(super) fn part(call: &mut Call<'_>, vpc: &Value, given: &str) -> Result<Valu
     }
     let wanted = wanted.trunc().to_string();
     let vpc_id = text(vpc, "VpcId");
-    let mut others = call.list(subnet::SUBNETS).into_iter().filter(|(_, row)| text(row, "VpcId") == vpc_id);
+    let mut others = call.select(subnet::SUBNETS, |_, row| text(row, "VpcId") == vpc_id).into_iter();
     if others.any(|(_, row)| blocks(&row).contains(&wanted)) {
         let message = format!("The CIDR '{given}' conflicts with another subnet");
         return Err(AwsError::new("InvalidSubnet.Conflict", message));
@@ -88,9 +88,9 @@ fn associate_subnet_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
 
 fn disassociate_subnet_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
     let wanted = text(input, "AssociationId");
-    let found = call.list(subnet::SUBNETS).into_iter().find_map(|(id, row)| {
-        let one = items(&row, SET).find(|one| text(one, "AssociationId") == wanted).cloned();
-        one.map(|one| (id, row, one))
+    let found = call.find_map(subnet::SUBNETS, |id, row| {
+        let one = items(row, SET).find(|one| text(one, "AssociationId") == wanted).cloned();
+        one.map(|one| (id.to_owned(), row.clone(), one))
     });
     let Some((id, row, association)) = found else {
         let message = format!("The subnet CIDR block association ID '{wanted}' does not exist");

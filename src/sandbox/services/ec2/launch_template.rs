@@ -61,8 +61,7 @@ fn template(call: &Call<'_>, input: &Value) -> Result<(String, Value), AwsError>
             call.get(TEMPLATES, id).map(|found| (id.to_owned(), found)).ok_or_else(|| missing(id))
         }
         (None, Some(name)) => {
-            let mut all = call.list(TEMPLATES).into_iter();
-            all.find(|(_, found)| text(found, "LaunchTemplateName") == name).ok_or_else(name_missing)
+            call.find(TEMPLATES, |_, found| text(found, "LaunchTemplateName") == name).ok_or_else(name_missing)
         }
         (None, None) => {
             let message = "The request must contain the parameter launchTemplateId or launchTemplateName";
@@ -135,11 +134,11 @@ fn create_launch_template(call: &mut Call<'_>, input: &Value) -> Answer {
         }
         check_data(input)?;
         let tags = new_tags(input, "launch-template")?;
-        if call.list(TEMPLATES).iter().any(|(_, found)| text(found, "LaunchTemplateName") == name) {
+        if call.any(TEMPLATES, |_, found| text(found, "LaunchTemplateName") == name) {
             let message = "Launch template name already in use.";
             return Err(AwsError::new("InvalidLaunchTemplateName.AlreadyExistsException", message));
         }
-        if call.list(TEMPLATES).len() >= call.quota("launch_templates") {
+        if call.count(TEMPLATES) >= call.quota("launch_templates") {
             let message = "The maximum number of launch templates has been reached.";
             return Err(AwsError::new("LaunchTemplateLimitExceeded", message));
         }
@@ -194,7 +193,7 @@ fn modify_launch_template(call: &mut Call<'_>, input: &Value) -> Answer {
 
 fn versions_of(call: &Call<'_>, id: &str) -> Vec<(String, Value)> {
     let prefix = format!("{id}/");
-    call.list(VERSIONS).into_iter().filter(|(key, _)| key.starts_with(&prefix)).collect()
+    call.select(VERSIONS, |key, _| key.starts_with(&prefix))
 }
 
 fn delete_launch_template(call: &mut Call<'_>, input: &Value) -> Answer {
@@ -263,8 +262,9 @@ fn describe_launch_templates(call: &mut Call<'_>, input: &Value) -> Answer {
         return describe(call, input, what, (ids, missing), known);
     }
     let filters = filter::parse(input, known)?;
-    let mut rows = call.list(TEMPLATES);
-    rows.retain(|(_, row)| names.contains(&text(row, "LaunchTemplateName")) && filters.iter().all(|f| f.fits(row)));
+    let rows = call.select(TEMPLATES, |_, row| {
+        names.contains(&text(row, "LaunchTemplateName")) && filters.iter().all(|f| f.fits(row))
+    });
     call.paged(input, "LaunchTemplates", rows, VERSIONS_MAX)
 }
 

@@ -131,13 +131,16 @@ fn describe_as(
     for id in &wanted {
         call.get(collection, id).ok_or_else(|| missing(id))?;
     }
-    let filters = filter::parse(input, known)?;
-    let mut rows = call.list(collection);
-    rows.retain(|(id, _)| wanted.is_empty() || wanted.contains(&id.as_str()));
+    // Tags are shown as they are kept, and most of those who look for tags find one resource among many.
+    let (tags, others): (Vec<_>, Vec<_>) =
+        filter::parse(input, known)?.into_iter().partition(filter::Filter::is_of_tags);
+    let mut rows = call.select(collection, |id, row| {
+        (wanted.is_empty() || wanted.contains(&id)) && tags.iter().all(|filter| filter.fits(row))
+    });
     for (_, row) in &mut rows {
         show(call, row);
     }
-    rows.retain(|(_, row)| filters.iter().all(|f| f.fits(row)));
+    rows.retain(|(_, row)| others.iter().all(|filter| filter.fits(row)));
     call.paged(input, result, rows, usize::MAX)
 }
 
@@ -202,7 +205,7 @@ fn retain(resource: &mut Value, key: &str, keep: impl Fn(&Value) -> bool) {
 
 /// Returns whether anything in a collection refers to an id by a member.
 fn refers(call: &Call<'_>, collection: &str, member: &str, id: &str) -> bool {
-    call.list(collection).iter().any(|(_, row)| text(row, member) == id)
+    call.any(collection, |_, row| text(row, member) == id)
 }
 
 /// Returns the zones of a region.

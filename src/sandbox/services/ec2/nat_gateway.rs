@@ -64,7 +64,7 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
     };
     let tags = new_tags(input, "natgateway")?;
     let zone = text(&subnet, "AvailabilityZone");
-    let in_zone = call.list(GATEWAYS).iter().filter(|(_, row)| lives(row) && text(row, "_zone") == zone).count();
+    let in_zone = call.count_of(GATEWAYS, |row| lives(row) && text(row, "_zone") == zone);
     if in_zone >= call.quota("nat_gateways_per_zone") {
         let message = "Performing this operation would exceed the limit of 5 NAT gateways";
         return Err(AwsError::new("NatGatewayLimitExceeded", message));

@@ -57,7 +57,7 @@ fn create_placement_group(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("The placement group '{name}' already exists.");
         return Err(AwsError::new("InvalidPlacementGroup.Duplicate", message));
     }
-    if call.list(GROUPS).len() >= call.quota("placement_groups") {
+    if call.count(GROUPS) >= call.quota("placement_groups") {
         let message = "The maximum number of placement groups has been reached.";
         return Err(AwsError::new("PlacementGroupLimitExceeded", message));
     }
@@ -80,7 +80,7 @@ fn create_placement_group(call: &mut Call<'_>, input: &Value) -> Answer {
 fn delete_placement_group(call: &mut Call<'_>, input: &Value) -> Answer {
     let name = text(input, "GroupName");
     let group = call.get(GROUPS, name).filter(|group| group["State"] != "deleting").ok_or_else(|| unknown(name))?;
-    let used = call.list(super::instance::INSTANCES).iter().any(|(_, instance)| {
+    let used = call.any(super::instance::INSTANCES, |_, instance| {
         let held = instance["State"]["Name"] != "terminated";
         held && (instance["Placement"]["GroupName"] == name || instance["Placement"]["GroupId"] == group["GroupId"])
     });

@@ -48,10 +48,10 @@ pub(super) fn show(call: &Call<'_>, table: &mut Value) {
         routes.push(route);
     }
     let id = text(table, "RouteTableId").to_owned();
-    for (endpoint, row) in call.list("vpc_endpoints") {
-        let mine = items(&row, "RouteTableIds").any(|table| *table == id);
+    let mine = |_: &str, row: &Value| items(row, "RouteTableIds").any(|table| *table == id);
+    for (endpoint, row) in call.select("vpc_endpoints", mine) {
         let list = prefix_list::lists(call).into_iter().find(|list| list.name == text(&row, "ServiceName"));
-        if let (true, Some(list)) = (mine, list) {
+        if let Some(list) = list {
             routes.push(json!({
                 "DestinationPrefixListId": list.id,
                 "GatewayId": endpoint,
@@ -152,10 +152,9 @@ fn target(call: &Call<'_>, input: &Value, table: &Value) -> Result<(&'static str
             }
         }
         "InstanceId" => {
-            let rows = call.list(interface::INTERFACES);
-            let row = rows.iter().find(|(_, row)| row["Attachment"]["InstanceId"] == id);
-            let row = row.ok_or_else(|| not_found("InvalidInstanceID.NotFound", "instance", id))?;
-            return Ok(("NetworkInterfaceId", row.0.clone()));
+            let row = call.find(interface::INTERFACES, |_, row| row["Attachment"]["InstanceId"] == id);
+            let (row, _) = row.ok_or_else(|| not_found("InvalidInstanceID.NotFound", "instance", id))?;
+            return Ok(("NetworkInterfaceId", row));
         }
         "VpcEndpointId" => {
             let row = call.get("vpc_endpoints", id);

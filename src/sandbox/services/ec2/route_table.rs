@@ -43,9 +43,8 @@ fn create_route_table(call: &mut Call<'_>, input: &Value) -> Answer {
         let vpc_id = text(input, "VpcId");
         vpc::vpc(call, vpc_id)?;
         let tags = new_tags(input, "route-table")?;
-        if call.list(TABLES).iter().filter(|(_, row)| text(row, "VpcId") == vpc_id).count()
-            >= call.quota("route_tables_per_vpc")
-        {
+        let beside = call.count_of(TABLES, |row| text(row, "VpcId") == vpc_id);
+        if beside >= call.quota("route_tables_per_vpc") {
             let message = "The maximum number of route tables has been reached.";
             return Err(AwsError::new("RouteTableLimitExceeded", message));
         }
@@ -101,10 +100,8 @@ fn delete_route_table(call: &mut Call<'_>, input: &Value) -> Answer {
     if items(&found, "Associations").next().is_some() {
         return Err(dependency("routeTable", id));
     }
-    for (endpoint, row) in call.list("vpc_endpoints") {
-        if items(&row, "RouteTableIds").any(|table| table == id) {
-            call.change("vpc_endpoints", &endpoint, |row| retain(row, "RouteTableIds", |table| table != id));
-        }
+    for (endpoint, _) in call.select("vpc_endpoints", |_, row| items(row, "RouteTableIds").any(|table| table == id)) {
+        call.change("vpc_endpoints", &endpoint, |row| retain(row, "RouteTableIds", |table| table != id));
     }
     call.remove(TABLES, id);
     done()
@@ -112,10 +109,9 @@ fn delete_route_table(call: &mut Call<'_>, input: &Value) -> Answer {
 
 /// Finds the table that holds an association.
 fn holder(call: &Call<'_>, association: &str) -> Result<(String, Value), AwsError> {
-    let mut all = call.list(TABLES).into_iter();
-    let found = all.find_map(|(id, row)| {
-        let tie = items(&row, "Associations").find(|tie| text(tie, "RouteTableAssociationId") == association).cloned();
-        tie.map(|tie| (id, tie))
+    let found = call.find_map(TABLES, |id, row| {
+        let tie = items(row, "Associations").find(|tie| text(tie, "RouteTableAssociationId") == association).cloned();
+        tie.map(|tie| (id.to_owned(), tie))
     });
     found.ok_or_else(|| {
         let message = format!("The association ID '{association}' does not exist");
@@ -135,8 +131,7 @@ fn associate_route_table(call: &mut Call<'_>, input: &Value) -> Answer {
     if text(&subnet, "VpcId") != text(&found, "VpcId") {
         return Err(invalid(format!("Route table {id} and subnet {subnet_id} belong to different networks")));
     }
-    let all = call.list(TABLES);
-    let taken = all.iter().any(|(_, row)| items(row, "Associations").any(|tie| text(tie, "SubnetId") == subnet_id));
+    let taken = call.any(TABLES, |_, row| items(row, "Associations").any(|tie| text(tie, "SubnetId") == subnet_id));
     if taken {
         let message = format!("the specified association for route table {id} conflicts with an existing association");
         return Err(AwsError::new("Resource.AlreadyAssociated", message));

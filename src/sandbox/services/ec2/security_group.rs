@@ -24,8 +24,12 @@ pub(super) fn missing(id: &str) -> AwsError {
 
 /// Returns the id of a VPC's default group.
 pub(super) fn default_of(call: &Call<'_>, vpc: &str) -> Option<String> {
-    let mut all = call.list(GROUPS).into_iter();
-    all.find(|(_, row)| text(row, "VpcId") == vpc && text(row, "GroupName") == "default").map(|(id, _)| id)
+    named(call, vpc, "default").map(|(id, _)| id)
+}
+
+/// Returns the group of a VPC that has a name.
+fn named(call: &Call<'_>, vpc: &str, name: &str) -> Option<(String, Value)> {
+    call.find(GROUPS, |_, row| text(row, "VpcId") == vpc && text(row, "GroupName") == name)
 }
 
 /// Finds the group a request is about, by id or, in the default VPC, by name.
@@ -38,15 +42,14 @@ pub(super) fn of_request(call: &Call<'_>, input: &Value) -> Result<(String, Valu
         return Err(AwsError::new("MissingParameter", message));
     };
     let vpc = default_vpc(call).unwrap_or_default();
-    let mut all = call.list(GROUPS).into_iter();
-    all.find(|(_, row)| text(row, "GroupName") == name && text(row, "VpcId") == vpc).ok_or_else(|| {
+    named(call, &vpc, name).ok_or_else(|| {
         let message = format!("The security group '{name}' does not exist in default VPC '{vpc}'");
         AwsError::new("InvalidGroup.NotFound", message)
     })
 }
 
 fn default_vpc(call: &Call<'_>) -> Option<String> {
-    call.list(vpc::VPCS).into_iter().find(|(_, row)| row["IsDefault"] == true).map(|(id, _)| id)
+    call.find(vpc::VPCS, |_, row| row["IsDefault"] == true).map(|(id, _)| id)
 }
 
 /// Tells whether a text has only the letters that names and descriptions may have.
@@ -82,12 +85,11 @@ fn create_security_group(call: &mut Call<'_>, input: &Value) -> Answer {
     };
     vpc::vpc(call, &vpc_id)?;
     let tags = new_tags(input, "security-group")?;
-    let all = call.list(GROUPS);
-    if all.iter().any(|(_, row)| text(row, "VpcId") == vpc_id && text(row, "GroupName") == name) {
+    if named(call, &vpc_id, name).is_some() {
         let message = format!("The security group '{name}' already exists for VPC '{vpc_id}'");
         return Err(AwsError::new("InvalidGroup.Duplicate", message));
     }
-    if all.len() >= call.quota("security_groups") {
+    if call.count(GROUPS) >= call.quota("security_groups") {
         let message = "The maximum number of security groups has been reached.";
         return Err(AwsError::new("SecurityGroupLimitExceeded", message));
     }
@@ -115,10 +117,9 @@ fn describe_security_groups(call: &mut Call<'_>, input: &Value) -> Answer {
     let names = texts(input, "GroupNames");
     vpc::ensure_default(call);
     let home = default_vpc(call).unwrap_or_default();
-    let named = |row: &Value| names.contains(&text(row, "GroupName")) && text(row, "VpcId") == home;
-    let all = call.list(GROUPS);
+    let wanted = |row: &Value| names.contains(&text(row, "GroupName")) && text(row, "VpcId") == home;
     for name in &names {
-        if !all.iter().any(|(_, row)| text(row, "GroupName") == *name && text(row, "VpcId") == home) {
+        if named(call, &home, name).is_none() {
             let message = format!("The security group '{name}' does not exist in default VPC '{home}'");
             return Err(AwsError::new("InvalidGroup.NotFound", message));
         }
@@ -155,7 +156,7 @@ fn describe_security_groups(call: &mut Call<'_>, input: &Value) -> Answer {
             group["IpPermissionsEgress"] = permission::grouped(&rules, true);
         },
     )?;
-    super::retain(&mut answer, "SecurityGroups", |row| names.is_empty() || named(row));
+    super::retain(&mut answer, "SecurityGroups", |row| names.is_empty() || wanted(row));
     Ok(answer)
 }
 
@@ -166,12 +167,10 @@ fn delete_security_group(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user");
         return Err(AwsError::new("CannotDelete", message));
     }
-    let referenced = call
-        .list(rule::RULES)
-        .iter()
-        .any(|(_, row)| row["ReferencedGroupInfo"]["GroupId"] == *id && text(row, "GroupId") != id);
-    let holds = |kind: &str| call.list(kind).iter().any(|(_, row)| interface::in_group(row, &id));
-    let instance = call.list("instances").iter().any(|(_, row)| {
+    let referenced =
+        call.any(rule::RULES, |_, row| row["ReferencedGroupInfo"]["GroupId"] == *id && text(row, "GroupId") != id);
+    let holds = |kind: &str| call.any(kind, |_, row| interface::in_group(row, &id));
+    let instance = call.any("instances", |_, row| {
         row["State"]["Name"] != "terminated"
             && super::items(row, "SecurityGroups").any(|group| text(group, "GroupId") == id)
     });

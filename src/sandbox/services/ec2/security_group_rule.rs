@@ -33,9 +33,7 @@ fn missing(id: &str) -> AwsError {
 
 /// Returns the rules of a group.
 pub(super) fn of_group(call: &Call<'_>, group: &str) -> Vec<(String, Value)> {
-    let mut rules = call.list(RULES);
-    rules.retain(|(_, rule)| text(rule, "GroupId") == group);
-    rules
+    call.select(RULES, |_, rule| text(rule, "GroupId") == group)
 }
 
 /// Stores a rule of a group.

@@ -73,8 +73,7 @@ pub(super) fn make(
         Transition::from(call.now()).then(PENDING_S, json!({"State": "available"})).attach(&mut subnet);
     }
     call.put(SUBNETS, &id, subnet);
-    let acls = call.list("network_acls");
-    let acl = acls.into_iter().find(|(_, acl)| text(acl, "VpcId") == vpc && acl["IsDefault"] == true);
+    let acl = call.find("network_acls", |_, acl| text(acl, "VpcId") == vpc && acl["IsDefault"] == true);
     if let Some((acl, _)) = acl {
         let tie = json!({"NetworkAclAssociationId": call.id("aclassoc"), "NetworkAclId": acl, "SubnetId": id});
         call.change("network_acls", &acl, |acl| {
@@ -103,7 +102,7 @@ fn create_subnet(call: &mut Call<'_>, input: &Value) -> Answer {
     if !blocks(&found).iter().any(|block| block.contains(&part)) {
         return Err(AwsError::new("InvalidSubnet.Range", format!("The CIDR '{given}' is invalid.")));
     }
-    let conflict = call.list(SUBNETS).iter().any(|(_, other)| {
+    let conflict = call.any(SUBNETS, |_, other| {
         let other_part: Option<Ipv4Net> = text(other, "CidrBlock").parse().ok();
         text(other, "VpcId") == vpc_id && other_part.is_some_and(|other| overlap(&other, &part))
     });
@@ -126,7 +125,7 @@ fn create_subnet(call: &mut Call<'_>, input: &Value) -> Answer {
         invalid(format!("Value for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: {names}."))
     })?;
     let tags = new_tags(input, "subnet")?;
-    let beside = call.list(SUBNETS).iter().filter(|(_, other)| text(other, "VpcId") == vpc_id).count();
+    let beside = call.count_of(SUBNETS, |other| text(other, "VpcId") == vpc_id);
     if beside >= call.quota("subnets_per_vpc") {
         let message = "The maximum number of subnets has been reached.";
         return Err(AwsError::new("SubnetLimitExceeded", message));
@@ -177,7 +176,7 @@ fn delete_subnet(call: &mut Call<'_>, input: &Value) -> Answer {
     vpc::ensure_default(call);
     call.get(SUBNETS, id).ok_or_else(|| missing(id))?;
     let live = |kind: &str| {
-        call.list(kind).iter().any(|(_, row)| {
+        call.any(kind, |_, row| {
             let within = text(row, "SubnetId") == id
                 || row["SubnetIds"].as_array().into_iter().flatten().any(|subnet| subnet == id);
             within && !matches!(text(row, "State"), "deleted" | "failed") && row["State"]["Name"] != "terminated"
@@ -192,15 +191,8 @@ fn delete_subnet(call: &mut Call<'_>, input: &Value) -> Answer {
     }
     let mentions = |tie: &Value| text(tie, "SubnetId") == id;
     for kind in ["network_acls", "route_tables"] {
-        for (row_id, row) in call.list(kind) {
-            let ties = row["Associations"].as_array().into_iter().flatten();
-            if ties.into_iter().any(mentions) {
-                call.change(kind, &row_id, |row| {
-                    if let Some(ties) = row["Associations"].as_array_mut() {
-                        ties.retain(|tie| !mentions(tie));
-                    }
-                });
-            }
+        for (row_id, _) in call.select(kind, |_, row| super::items(row, "Associations").any(mentions)) {
+            call.change(kind, &row_id, |row| super::retain(row, "Associations", |tie| !mentions(tie)));
         }
     }
     call.remove(SUBNETS, id);

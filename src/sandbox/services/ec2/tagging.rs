@@ -43,7 +43,7 @@ fn find(call: &Call<'_>, id: &str) -> Result<(&'static str, String, Value), AwsE
         return Ok((collection, id.to_owned(), value));
     }
     // Kept under a name: placement groups.
-    let named = call.list(collection).into_iter().find(|(_, value)| value["GroupId"] == id);
+    let named = call.find(collection, |_, value| value["GroupId"] == id);
     let (key, value) = named.ok_or_else(|| {
         let code = match prefix {
             "vpc" => "InvalidVpcID.NotFound",

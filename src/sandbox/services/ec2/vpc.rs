@@ -118,7 +118,7 @@ fn make(call: &mut Call<'_>, block: Ipv4Net, tenancy: &str, is_default: bool, ta
 }
 
 fn dhcp_options(call: &mut Call<'_>) -> String {
-    if let Some((id, _)) = call.list("dhcp_options").into_iter().next() {
+    if let Some((id, _)) = call.find("dhcp_options", |_, _| true) {
         return id;
     }
     let id = call.id("dopt");
@@ -223,7 +223,7 @@ fn create_vpc(call: &mut Call<'_>, input: &Value) -> Answer {
     }
     let tags = new_tags(input, "vpc")?;
     ensure_default(call);
-    if call.list(VPCS).len() >= call.quota("vpcs") {
+    if call.count(VPCS) >= call.quota("vpcs") {
         let message = "The maximum number of VPCs has been reached.";
         return Err(AwsError::new("VpcLimitExceeded", message));
     }
@@ -261,29 +261,25 @@ fn delete_vpc(call: &mut Call<'_>, input: &Value) -> Answer {
     let id = text(input, "VpcId");
     ensure_default(call);
     vpc(call, id)?;
-    let own = |(_, row): &(String, Value)| text(row, "VpcId") == id;
-    let gateways = call.list("internet_gateways");
+    let own = |_: &str, row: &Value| text(row, "VpcId") == id;
     let attached =
-        gateways.iter().any(|(_, g)| g["Attachments"].as_array().into_iter().flatten().any(|a| text(a, "VpcId") == id));
-    let groups: Vec<_> = call.list("security_groups").into_iter().filter(own).collect();
-    let tables: Vec<_> = call.list("route_tables").into_iter().filter(own).collect();
-    let acls: Vec<_> = call.list("network_acls").into_iter().filter(own).collect();
+        call.any("internet_gateways", |_, row| super::items(row, "Attachments").any(|tie| text(tie, "VpcId") == id));
+    let groups = call.select("security_groups", own);
+    let tables = call.select("route_tables", own);
+    let acls = call.select("network_acls", own);
     let main = |table: &Value| table["Associations"].as_array().into_iter().flatten().any(|a| a["Main"] == true);
     let blocked = attached
         || groups.iter().any(|(_, group)| text(group, "GroupName") != "default")
         || tables.iter().any(|(_, table)| !main(table))
         || acls.iter().any(|(_, acl)| acl["IsDefault"] != true)
         || DEPENDANTS.iter().any(|(kind, member)| {
-            call.list(kind)
-                .iter()
-                .any(|(_, row)| text(row, member) == id && !matches!(text(row, "State"), "deleted" | "failed"))
+            call.any(kind, |_, row| text(row, member) == id && !matches!(text(row, "State"), "deleted" | "failed"))
         });
     if blocked {
         return Err(dependency("vpc", id));
     }
     for (group, _) in &groups {
-        let rules = call.list("security_group_rules").into_iter().filter(|(_, rule)| text(rule, "GroupId") == group);
-        for (rule, _) in rules {
+        for (rule, _) in super::security_group_rule::of_group(call, group) {
             call.remove("security_group_rules", &rule);
         }
         call.remove("security_groups", group);
@@ -391,7 +387,7 @@ fn disassociate_vpc_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
         let sets = vpc["CidrBlockAssociationSet"].as_array().into_iter().flatten();
         sets.into_iter().find(|set| text(set, "AssociationId") == wanted).cloned()
     };
-    let found = call.list(VPCS).into_iter().find_map(|(id, vpc)| Some((id, holds(&vpc)?, vpc)));
+    let found = call.find_map(VPCS, |id, vpc| Some((id.to_owned(), holds(vpc)?, vpc.clone())));
     let Some((id, association, vpc)) = found else {
         let message = format!("The vpc CIDR block association ID '{wanted}' does not exist");
         return Err(AwsError::new("InvalidVpcCidrBlockAssociationID.NotFound", message));
@@ -403,7 +399,7 @@ fn disassociate_vpc_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(AwsError::new("OperationNotPermitted", message));
     }
     let block: Option<Ipv4Net> = text(&association, "CidrBlock").parse().ok();
-    let used = call.list("subnets").iter().any(|(_, subnet)| {
+    let used = call.any("subnets", |_, subnet| {
         let part: Option<Ipv4Net> = text(subnet, "CidrBlock").parse().ok();
         text(subnet, "VpcId") == id && matches!((&block, &part), (Some(block), Some(part)) if block.contains(part))
     });
@@ -424,12 +420,12 @@ fn disassociate_vpc_cidr_block(call: &mut Call<'_>, input: &Value) -> Answer {
 /// Takes an IPv6 block from the VPC that has it under an association's id; none if no VPC has.
 fn disassociate_ipv6(call: &mut Call<'_>, wanted: &str) -> Result<Option<Value>, AwsError> {
     const SET: &str = "Ipv6CidrBlockAssociationSet";
-    let found = call.list(VPCS).into_iter().find_map(|(id, vpc)| {
-        let one = super::items(&vpc, SET).find(|one| text(one, "AssociationId") == wanted).cloned();
-        one.map(|one| (id, one))
+    let found = call.find_map(VPCS, |id, vpc| {
+        let one = super::items(vpc, SET).find(|one| text(one, "AssociationId") == wanted).cloned();
+        one.map(|one| (id.to_owned(), one))
     });
     let Some((id, association)) = found else { return Ok(None) };
-    let used = call.list("subnets").iter().any(|(_, row)| text(row, "VpcId") == id && !ipv6::blocks(row).is_empty());
+    let used = call.any("subnets", |_, row| text(row, "VpcId") == id && !ipv6::blocks(row).is_empty());
     if used {
         let message = format!("The vpc CIDR block with association ID {wanted} has dependencies");
         return Err(AwsError::new("DependencyViolation", message));

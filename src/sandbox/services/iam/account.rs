@@ -61,10 +61,10 @@ fn summary(call: &mut Call<'_>, _: &Value) -> Answer {
     Ok(json!({ "SummaryMap": {
         "Users": user::all(call).len(), "UsersQuota": 5000,
         "Groups": 0, "GroupsQuota": 300,
-        "Roles": call.list(ROLES).len(), "RolesQuota": call.quota("roles"),
+        "Roles": call.count(ROLES), "RolesQuota": call.quota("roles"),
         "Policies": policies.len(), "PoliciesQuota": call.quota("policies"),
         "PolicyVersionsInUse": versions, "PolicyVersionsInUseQuota": 10_000, "VersionsPerPolicyQuota": 5,
-        "InstanceProfiles": call.list(PROFILES).len(), "InstanceProfilesQuota": call.quota("instance_profiles"),
+        "InstanceProfiles": call.count(PROFILES), "InstanceProfilesQuota": call.quota("instance_profiles"),
         "ServerCertificates": 0, "ServerCertificatesQuota": 20,
         "PolicySizeQuota": 6144, "RolePolicySizeQuota": 10_240, "UserPolicySizeQuota": 2048,
         "GroupPolicySizeQuota": 5120, "AssumeRolePolicySizeQuota": call.quota("role_trust_characters"),

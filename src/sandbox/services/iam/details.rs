@@ -10,38 +10,42 @@ use crate::sandbox::services::Operations;
 
 pub(super) const OPERATIONS: Operations = &[("GetAccountAuthorizationDetails", get)];
 
+/// What a list shows of a resource.
+type Detail = fn(&Call<'_>, &Value) -> Value;
+
+/// The lists of the answer, each with what it shows.
+const DETAILS: &[(&str, Detail)] = &[
+    ("UserDetailList", user_detail),
+    ("GroupDetailList", |_, _| Value::Null),
+    ("RoleDetailList", role_detail),
+    ("Policies", policy_detail),
+];
+
 fn get(call: &mut Call<'_>, input: &Value) -> Answer {
     let filter = texts(input, "Filter");
     let wants = |kind: &str| filter.is_empty() || filter.contains(&kind);
     let mut all: Vec<(String, Value)> = Vec::new();
-    let mut add = |kind: &str, id: String, shown: Value| {
-        all.push((format!("{kind}/{id}"), json!({ "kind": kind, "shown": shown })));
+    let mut add = |kind: &str, found: Vec<(String, Value)>| {
+        all.extend(found.into_iter().map(|(id, found)| (format!("{kind}/{id}"), json!([kind, found]))));
     };
     if wants("User") {
-        user::all(call).into_iter().for_each(|(name, user)| add("UserDetailList", name, user_detail(&user)));
+        add("UserDetailList", user::all(call));
     }
     if wants("Role") {
-        for (name, role) in call.list(ROLES) {
-            add("RoleDetailList", name, role_detail(call, &role));
-        }
+        add("RoleDetailList", call.list(ROLES));
     }
     if wants("LocalManagedPolicy") {
-        call.list(POLICIES).into_iter().for_each(|(arn, found)| add("Policies", arn, policy_detail(call, &found)));
+        add("Policies", call.list(POLICIES));
     }
     if wants("AWSManagedPolicy") {
         // AWS's own are shown where they are attached.
-        for (arn, found) in managed::all(call.partition()) {
-            let detail = policy_detail(call, &found);
-            if detail["AttachmentCount"] != 0 {
-                add("Policies", arn, detail);
-            }
-        }
+        add("Policies", managed::all(call.partition()).filter(|(arn, _)| policy::is_attached(call, arn)).collect());
     }
     let (page, next) = call.page(input, all, PAGE)?;
     let mut out = Map::new();
-    for kind in ["UserDetailList", "GroupDetailList", "RoleDetailList", "Policies"] {
-        let of: Vec<Value> = page.iter().filter(|one| one["kind"] == kind).map(|one| one["shown"].clone()).collect();
-        out.insert(kind.to_owned(), Value::Array(of));
+    for (kind, detail) in DETAILS {
+        let of = page.iter().filter(|one| one[0] == *kind).map(|one| detail(call, &one[1]));
+        out.insert((*kind).to_owned(), of.collect());
     }
     out.insert("IsTruncated".to_owned(), json!(next.is_some()));
     if let Some(next) = next {
@@ -54,7 +58,7 @@ fn attached(found: &Value) -> Vec<Value> {
     shown_attached(found).into_iter().map(|(_, shown)| shown).collect()
 }
 
-fn user_detail(user: &Value) -> Value {
+fn user_detail(_: &Call<'_>, user: &Value) -> Value {
     let mut out = without(user, &[]);
     out["UserPolicyList"] = json!(shown_inline(user));
     out["GroupList"] = json!([]);
@@ -67,8 +71,8 @@ fn role_detail(call: &Call<'_>, role: &Value) -> Value {
     let mut out = without(role, &["Description", "MaxSessionDuration"]);
     out["RolePolicyList"] = json!(shown_inline(role));
     out["AttachedManagedPolicies"] = json!(attached(role));
-    let profiles = call.list(PROFILES).into_iter().filter(|(_, found)| found["_role"] == role["RoleName"]);
-    out["InstanceProfileList"] = profiles.map(|(_, found)| profile::shown(call, &found, false)).collect();
+    let profiles = call.select(PROFILES, |_, found| found["_role"] == role["RoleName"]);
+    out["InstanceProfileList"] = profiles.into_iter().map(|(_, found)| profile::shown(call, &found, false)).collect();
     out
 }
 

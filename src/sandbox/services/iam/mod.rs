@@ -83,7 +83,7 @@ fn unique_id(call: &mut Call<'_>, prefix: &str) -> String {
 
 /// Returns the name under which a collection has `name` in any case.
 fn taken(call: &Call<'_>, collection: &str, name: &str) -> bool {
-    call.list(collection).iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
+    call.any(collection, |known, _| known.eq_ignore_ascii_case(name))
 }
 
 fn role(call: &Call<'_>, name: &str) -> Result<Value, AwsError> {

@@ -79,12 +79,11 @@ fn create_policy(call: &mut Call<'_>, input: &Value) -> Answer {
     let name = text(input, "PolicyName");
     let path = optional(input, "Path").unwrap_or("/");
     let arn = call.arn(&format!("policy{path}{name}"));
-    let known = call.list(POLICIES);
-    if known.iter().any(|(_, policy)| text(policy, "PolicyName").eq_ignore_ascii_case(name)) {
+    if call.any(POLICIES, |_, policy| text(policy, "PolicyName").eq_ignore_ascii_case(name)) {
         let message = format!("A policy called {name} already exists. Duplicate names are not allowed.");
         return Err(AwsError::new("EntityAlreadyExists", message));
     }
-    if known.len() >= call.quota("policies") {
+    if call.count(POLICIES) >= call.quota("policies") {
         return Err(limit(format!("Cannot exceed quota for PoliciesPerAccount: {}", call.quota("policies"))));
     }
     let given = text(input, "PolicyDocument");
@@ -124,9 +123,15 @@ fn holders(call: &Call<'_>, arn: &str, as_boundary: bool) -> (Vec<Value>, Vec<Va
         }
         found["_attached"].as_array().is_some_and(|list| list.iter().any(|known| known == arn))
     };
-    let roles = call.list(ROLES).into_iter().map(|(_, role)| role).filter(holds).collect();
+    let roles = call.select(ROLES, |_, role| holds(role)).into_iter().map(|(_, role)| role).collect();
     let users = user::all(call).into_iter().map(|(_, user)| user).filter(holds).collect();
     (roles, users)
+}
+
+/// Tells whether a policy is attached to a role or a user.
+pub(super) fn is_attached(call: &Call<'_>, arn: &str) -> bool {
+    let (roles, users) = holders(call, arn, false);
+    !roles.is_empty() || !users.is_empty()
 }
 
 /// Returns a policy as GetPolicy shows it, with its counts.

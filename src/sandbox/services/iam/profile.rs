@@ -40,7 +40,7 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(AwsError::new("EntityAlreadyExists", message));
     }
     let most = call.quota("instance_profiles");
-    if call.list(PROFILES).len() >= most {
+    if call.count(PROFILES) >= most {
         return Err(super::limit(format!("Cannot exceed quota for InstanceProfilesPerAccount: {most}")));
     }
     let tags = new_tags(input)?;
@@ -73,7 +73,7 @@ fn list(call: &mut Call<'_>, input: &Value) -> Answer {
 fn list_for_role(call: &mut Call<'_>, input: &Value) -> Answer {
     let name = text(input, "RoleName");
     role(call, name)?;
-    let all = call.list(PROFILES).into_iter().filter(|(_, found)| text(found, "_role") == name);
+    let all = call.select(PROFILES, |_, found| text(found, "_role") == name).into_iter();
     let all = all.map(|(name, found)| (name, shown(call, &found, false))).collect();
     call.paged(input, "InstanceProfiles", all, PAGE)
 }

@@ -32,7 +32,7 @@ fn create_role(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = "The specified value for path is invalid. It is reserved for service-linked roles.";
         return Err(AwsError::new("InvalidInput", message));
     }
-    if call.list(ROLES).len() >= call.quota("roles") {
+    if call.count(ROLES) >= call.quota("roles") {
         return Err(limit(format!("Cannot exceed quota for RolesPerAccount: {}", call.quota("roles"))));
     }
     let trust = text(input, "AssumeRolePolicyDocument");
@@ -171,7 +171,7 @@ fn delete_role_permissions_boundary(call: &mut Call<'_>, input: &Value) -> Answe
 fn delete_role(call: &mut Call<'_>, input: &Value) -> Answer {
     let name = text(input, "RoleName").to_owned();
     let found = own(call, &name)?;
-    if call.list(PROFILES).iter().any(|(_, profile)| text(profile, "_role") == name) {
+    if call.any(PROFILES, |_, profile| text(profile, "_role") == name) {
         return Err(conflict("Cannot delete entity, must remove roles from instance profile first."));
     }
     if found["_attached"].as_array().is_some_and(|list| !list.is_empty()) {

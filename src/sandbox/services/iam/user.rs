@@ -119,7 +119,7 @@ fn list_users(call: &mut Call<'_>, input: &Value) -> Answer {
 }
 
 fn keys_of(call: &Call<'_>, name: &str) -> Vec<(String, Value)> {
-    call.list(KEYS).into_iter().filter(|(_, key)| text(key, "UserName") == name).collect()
+    call.select(KEYS, |_, key| text(key, "UserName") == name)
 }
 
 fn delete_user(call: &mut Call<'_>, input: &Value) -> Answer {

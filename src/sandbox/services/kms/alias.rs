@@ -84,7 +84,7 @@ fn create_alias(call: &mut Call<'_>, input: &Value) -> Answer {
         let message = format!("An alias with the name {} already exists", call.arn(&name));
         return Err(AwsError::new("AlreadyExistsException", message));
     }
-    let of_key = call.list(ALIASES).iter().filter(|(_, alias)| text(alias, "TargetKeyId") == id).count();
+    let of_key = call.count_of(ALIASES, |alias| text(alias, "TargetKeyId") == id);
     if of_key >= call.quota("kms_aliases_per_key") {
         return Err(AwsError::new("LimitExceededException", "The quota of aliases of this key has been reached."));
     }
@@ -137,9 +137,9 @@ fn list_aliases(call: &mut Call<'_>, input: &Value) -> Answer {
         }
         None => None,
     };
-    let mut aliases = call.list(ALIASES);
+    let mut aliases =
+        call.select(ALIASES, |_, alias| wanted.as_deref().is_none_or(|id| text(alias, "TargetKeyId") == id));
     // An alias lives as long as its key.
     aliases.retain(|(_, alias)| call.get(KEYS, text(alias, "TargetKeyId")).is_some());
-    aliases.retain(|(_, alias)| wanted.as_deref().is_none_or(|id| text(alias, "TargetKeyId") == id));
     call.paged(input, "Aliases", aliases, 50)
 }

@@ -32,10 +32,8 @@ fn create_grant(call: &mut Call<'_>, input: &Value) -> Answer {
     }
     // A named grant asked for again with the same facts is the same grant.
     if facts.contains_key("Name") {
-        let same = call
-            .list(GRANTS)
-            .into_iter()
-            .find(|(_, grant)| text(grant, "_key") == id && grant["_facts"] == Value::Object(facts.clone()));
+        let same =
+            call.find(GRANTS, |_, grant| text(grant, "_key") == id && grant["_facts"] == Value::Object(facts.clone()));
         if let Some((_, grant)) = same {
             return Ok(json!({"GrantId": grant["GrantId"], "GrantToken": grant["_token"]}));
         }
@@ -60,8 +58,7 @@ fn create_grant(call: &mut Call<'_>, input: &Value) -> Answer {
 
 fn list_grants(call: &mut Call<'_>, input: &Value) -> Answer {
     let (id, _) = key(call, input)?;
-    let mut grants = call.list(GRANTS);
-    grants.retain(|(grant_id, grant)| {
+    let grants = call.select(GRANTS, |grant_id, grant| {
         text(grant, "_key") == id
             && optional(input, "GrantId").is_none_or(|wanted| wanted == grant_id)
             && optional(input, "GranteePrincipal").is_none_or(|wanted| wanted == text(grant, "GranteePrincipal"))
@@ -76,7 +73,7 @@ fn revoke_grant(call: &mut Call<'_>, input: &Value) -> Answer {
 
 fn retire_grant(call: &mut Call<'_>, input: &Value) -> Answer {
     if let Some(token) = optional(input, "GrantToken") {
-        let found = call.list(GRANTS).into_iter().find(|(_, grant)| text(grant, "_token") == token);
+        let found = call.find(GRANTS, |_, grant| text(grant, "_token") == token);
         let (id, _) =
             found.ok_or_else(|| AwsError::new("InvalidGrantTokenException", "The grant token is not valid"))?;
         call.remove(GRANTS, &id);

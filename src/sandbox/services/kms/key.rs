@@ -39,7 +39,7 @@ fn create_key(call: &mut Call<'_>, input: &Value) -> Answer {
         None => policy::default(call),
     };
     let tags = super::tagging::requested(input)?;
-    if call.list(KEYS).len() >= call.quota("kms_keys") {
+    if call.count(KEYS) >= call.quota("kms_keys") {
         return Err(AwsError::new("LimitExceededException", "The quota of KMS keys of this account has been reached."));
     }
     let multi_region = input["MultiRegion"] == true;

@@ -81,7 +81,7 @@ fn create_log_group(call: &mut Call<'_>, input: &Value) -> Answer {
     if call.get(GROUPS, &name).is_some() {
         return Err(AwsError::new("ResourceAlreadyExistsException", "The specified log group already exists"));
     }
-    if call.list(GROUPS).len() >= call.quota("log_groups") {
+    if call.count(GROUPS) >= call.quota("log_groups") {
         return Err(AwsError::new("LimitExceededException", "Resource limit exceeded."));
     }
     let key = optional(input, "kmsKeyId");
@@ -142,12 +142,11 @@ fn describe_log_groups(call: &mut Call<'_>, input: &Value) -> Answer {
     }
     let class = optional(input, "logGroupClass");
     let pattern = pattern.map(str::to_ascii_lowercase);
-    let mut found = call.list(GROUPS);
-    found.retain(|(name, group)| {
+    let found = call.select(GROUPS, |name, group| {
         prefix.is_none_or(|prefix| name.starts_with(prefix))
             && pattern.as_ref().is_none_or(|pattern| name.to_ascii_lowercase().contains(pattern))
             && class.is_none_or(|class| text(group, "logGroupClass") == class)
-            && (named.is_empty() || wanted.contains(name))
+            && (named.is_empty() || wanted.iter().any(|wanted| wanted == name))
     });
     call.paged(input, "logGroups", found, 50)
 }

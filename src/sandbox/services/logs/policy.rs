@@ -26,7 +26,7 @@ fn put_resource_policy(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(invalid("policyName and policyDocument are required."));
     }
     documents::parse(call, &document, "logs").map_err(|_| invalid("The policy document is not valid."))?;
-    if call.get(POLICIES, &name).is_none() && call.list(POLICIES).len() >= POLICIES_MAX {
+    if call.get(POLICIES, &name).is_none() && call.count(POLICIES) >= POLICIES_MAX {
         return Err(AwsError::new("LimitExceededException", "Resource limit exceeded."));
     }
     let made = json!({"policyName": name, "policyDocument": document, "lastUpdatedTime": now_ms(call)});

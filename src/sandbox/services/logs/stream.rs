@@ -21,7 +21,7 @@ pub(super) fn stream(call: &Call<'_>, group: &str, name: &str) -> Result<Value, 
 /// Returns the streams of a group, in order of their names.
 pub(super) fn of_group(call: &Call<'_>, group: &str) -> Vec<Value> {
     let prefix = stream_id(group, "");
-    let all = call.list(STREAMS).into_iter().filter(|(id, _)| id.starts_with(&prefix));
+    let all = call.select(STREAMS, |id, _| id.starts_with(&prefix)).into_iter();
     all.map(|(_, stream)| stream).collect()
 }
 

@@ -84,7 +84,7 @@ fn create_bucket(call: &mut Call<'_>, input: &Value) -> Answer {
     if acl.starts_with("public-") {
         return Err(denied());
     }
-    if call.list(BUCKETS).len() >= call.quota("buckets") {
+    if call.count(BUCKETS) >= call.quota("buckets") {
         let message = "You have attempted to create more buckets than allowed";
         return Err(fault("TooManyBuckets", 400, message));
     }
@@ -155,7 +155,7 @@ fn list_buckets(call: &mut Call<'_>, input: &Value) -> Answer {
 fn delete_bucket(call: &mut Call<'_>, input: &Value) -> Answer {
     let found = bucket(call, input)?;
     let contents = found.contents();
-    if !call.list_at(&contents, OBJECTS).is_empty() {
+    if call.rows_at(&contents, OBJECTS).next().is_some() {
         let message = "The bucket you tried to delete is not empty";
         return Err(fault("BucketNotEmpty", 409, message).with("BucketName", found.name));
     }

@@ -112,12 +112,10 @@ fn name_of(item: &Item) -> &str {
 }
 
 /// Returns each key's current version; deleted ones are left out.
-fn current(call: &Call<'_>, bucket: &Bucket) -> impl Iterator<Item = (String, Value)> + use<> {
-    let all = call.list_at(&bucket.contents(), OBJECTS).into_iter();
-    all.filter_map(|(key, object)| {
-        let newest = object["Versions"][0].clone();
-        (newest["_marker"] != true).then_some((key, newest))
-    })
+fn current(call: &Call<'_>, bucket: &Bucket) -> Vec<(String, Value)> {
+    let contents = bucket.contents();
+    let newest = call.rows_at(&contents, OBJECTS).map(|(key, object)| (key.to_owned(), object["Versions"][0].clone()));
+    newest.filter(|(_, newest)| newest["_marker"] != true).collect()
 }
 
 fn contents(call: &Call<'_>, query: &Query<'_>, items: &[Item], with_owner: bool) -> Value {
@@ -162,7 +160,7 @@ fn list_objects_v2(call: &mut Call<'_>, input: &Value) -> Answer {
             .ok_or_else(|| invalid("The continuation token provided is incorrect"))?,
         None => start.to_owned(),
     };
-    let (items, more) = query.page(current(call, &found), &after);
+    let (items, more) = query.page(current(call, &found).into_iter(), &after);
     let with_owner = input["FetchOwner"] == true;
     let mut out = json!({
         "Contents": contents(call, &query, &items, with_owner),
@@ -185,7 +183,7 @@ fn list_objects(call: &mut Call<'_>, input: &Value) -> Answer {
     let found = bucket(call, input)?;
     let query = Query::of(input)?;
     let marker = optional(input, "Marker").unwrap_or_default();
-    let (items, more) = query.page(current(call, &found), marker);
+    let (items, more) = query.page(current(call, &found).into_iter(), marker);
     let mut out = json!({
         "Contents": contents(call, &query, &items, true),
         "CommonPrefixes": query.common(&items),

@@ -80,7 +80,7 @@ fn copied(input: &Value, members: &[&str]) -> Value {
 fn taggable(call: &Call<'_>, input: &Value) -> Result<(&'static str, String, Value), AwsError> {
     let arn = text(input, "ResourceArn");
     for collection in TAGGABLE {
-        if let Some((id, found)) = call.list(collection).into_iter().find(|(_, found)| found["_arn"] == arn) {
+        if let Some((id, found)) = call.find(collection, |_, found| found["_arn"] == arn) {
             return Ok((collection, id, found));
         }
     }

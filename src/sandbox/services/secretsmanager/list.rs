@@ -77,10 +77,8 @@ fn list_secrets(call: &mut Call<'_>, input: &Value) -> Answer {
     let filters = input["Filters"].as_array().cloned().unwrap_or_default();
     let deleted = input["IncludePlannedDeletion"] == true;
     let mut found: Vec<(String, Value)> = call
-        .list(SECRETS)
+        .select(SECRETS, |_, secret| (deleted || secret.get("DeletedDate").is_none()) && matches(secret, &filters))
         .into_iter()
-        .filter(|(_, secret)| deleted || secret.get("DeletedDate").is_none())
-        .filter(|(_, secret)| matches(secret, &filters))
         .map(|(name, secret)| (name, described(&secret)))
         .collect();
     let when = |secret: &Value| secret["CreatedDate"].as_f64().unwrap_or_default();

@@ -50,7 +50,7 @@ fn any(call: &Call<'_>, id: &str) -> Result<(String, Value), AwsError> {
         }
         return call.get(SECRETS, id).map(|secret| (id.to_owned(), secret)).ok_or_else(not_found);
     };
-    let exact = call.list(SECRETS).into_iter().find(|(_, secret)| text(secret, "ARN") == id);
+    let exact = call.find(SECRETS, |_, secret| text(secret, "ARN") == id);
     exact.or_else(|| call.get(SECRETS, rest).map(|secret| (rest.to_owned(), secret))).ok_or_else(not_found)
 }
 

@@ -44,7 +44,7 @@ fn create_secret(call: &mut Call<'_>, input: &Value) -> Answer {
         return again(&name, &known, token, value.as_ref());
     }
     check_key(call, optional(input, "KmsKeyId"))?;
-    if call.list(SECRETS).len() >= call.quota("secrets") {
+    if call.count(SECRETS) >= call.quota("secrets") {
         return Err(AwsError::new("LimitExceededException", "The quota of secrets of this account has been reached."));
     }
     let given = tags::requested(input.get("Tags")).map_err(|fault| tag_fault(&fault))?;

@@ -161,7 +161,7 @@ fn batch_get_secret_value(call: &mut Call<'_>, input: &Value) -> Answer {
     }
     let (mut values, mut errors) = (Vec::new(), Vec::new());
     let wanted: Vec<String> = if ids.is_empty() {
-        let all = call.list(SECRETS).into_iter().filter(|(_, secret)| secret.get("DeletedDate").is_none());
+        let all = call.select(SECRETS, |_, secret| secret.get("DeletedDate").is_none()).into_iter();
         all.filter(|(_, secret)| super::list::matches(secret, &filters)).map(|(name, _)| name).collect()
     } else {
         ids.iter().map(|id| (*id).to_owned()).collect()
