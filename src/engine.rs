@@ -16,7 +16,9 @@ use crate::diagnostic::Diagnostic;
 use crate::drift::{Drift, drift};
 use crate::graph::{Address, PhysicalId};
 use crate::kind::{Holding, KindSchemas, Resource, Scope, Seen};
-use crate::plan::{self, Deposed, Holdings, Input, Known, KnownResources, Plan, Prior, Selection, Wanted, resolve_all};
+use crate::plan::{
+    self, Bound, Deposed, Holdings, Input, Known, KnownResources, Plan, Prior, Selection, Wanted, resolve_all,
+};
 use crate::spec::{Environment, Lifecycle};
 use crate::state::{DeposedRecord, State, StateError};
 
@@ -369,37 +371,35 @@ pub fn desired_resources(environment: &Environment, scope: &Scope) -> Vec<Resour
     environment.resources.iter().map(resource).collect()
 }
 
-/// Returns the managed resources as they were observed.
-pub fn managed_resources(state: &State, observed: &Observed) -> Vec<Resource> {
-    let one = |(address, record): (&Address, &crate::state::Record)| {
-        let seen = observed.seen.get(address)?.present()?;
-        Some(Resource {
-            kind: record.kind.clone(),
+/// Returns the managed resources as a plan saw them, also what it leaves alone.
+pub fn seen_resources(plan: &Plan) -> BTreeMap<Address, Resource> {
+    let one = |(address, bound): (&Address, &Bound)| {
+        let seen = bound.seen.present()?;
+        let resource = Resource {
+            kind: bound.kind.clone(),
             address: Some(address.clone()),
-            id: Some(record.id.clone()),
+            id: Some(bound.id.clone()),
             arguments: seen.arguments.clone(),
             attributes: seen.attributes.clone(),
-        })
+        };
+        Some((address.clone(), resource))
     };
-    state.resources.iter().filter_map(one).collect()
+    plan.bound.iter().chain(&plan.beside).filter_map(one).collect()
 }
 
-/// Returns what the account will have when a plan is applied: the observed resources with its steps done.
-pub fn planned_resources(plan: &Plan, observed: &Observed) -> Vec<Resource> {
+/// Returns what could not be read of what a plan leaves alone: by kind, why.
+pub fn unread(plan: &Plan) -> BTreeMap<String, String> {
+    let reason = |(address, bound): (&Address, &Bound)| match &bound.seen {
+        Seen::Unreadable { reason } => Some((bound.kind.clone(), format!("{address}: {reason}"))),
+        Seen::Present(_) | Seen::Absent => None,
+    };
+    plan.beside.iter().filter_map(reason).collect()
+}
+
+/// Returns what the account will have when a plan is applied: what it saw, with its steps done.
+pub fn planned_resources(plan: &Plan) -> BTreeMap<Address, Resource> {
     use crate::plan::StepKind;
-    let mut out: BTreeMap<Address, Resource> = BTreeMap::new();
-    for (address, seen) in &observed.seen {
-        if let (Some(seen), Some(bound)) = (seen.present(), plan.bound.get(address)) {
-            let resource = Resource {
-                kind: bound.kind.clone(),
-                address: Some(address.clone()),
-                id: Some(bound.id.clone()),
-                arguments: seen.arguments.clone(),
-                attributes: seen.attributes.clone(),
-            };
-            out.insert(address.clone(), resource);
-        }
-    }
+    let mut out = seen_resources(plan);
     let gone = plan.steps.iter().filter(|step| matches!(step.kind, StepKind::Delete | StepKind::Forget));
     for step in gone {
         out.remove(&step.address);
@@ -426,7 +426,7 @@ pub fn planned_resources(plan: &Plan, observed: &Observed) -> Vec<Resource> {
         };
         out.insert(step.address.clone(), resource);
     }
-    out.into_values().collect()
+    out
 }
 
 /// What an audit of the live account saw.

@@ -15,7 +15,7 @@ use super::step::{Context, Outcome, run_step};
 use super::{Event, Session, observe};
 use crate::aws::history::{self, Question, Writers};
 use crate::aws::resource::Kind;
-use crate::aws::{Aws, AwsError, Residue};
+use crate::aws::{Aws, AwsError, ErrorClass, Residue};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Address;
 use crate::kind::Seen;
@@ -48,6 +48,21 @@ pub struct StepFailure {
     pub step: u32,
     pub address: Address,
     pub error: AwsError,
+}
+
+impl StepFailure {
+    /// Returns what a user is told of the error, with the advice that the plan gives.
+    pub fn diagnostic(&self, plan: &Plan) -> Diagnostic {
+        let told = self.error.diagnostic();
+        if self.error.class != ErrorClass::InUse || !plan.makes_way(self.step) {
+            return told;
+        }
+        told.help(format!(
+            "set `lifecycle: {{ create_before_destroy: true }}` on {}: what uses it can turn to its successor only \
+             when that is there",
+            self.address
+        ))
+    }
 }
 
 /// A step that was not begun.

@@ -323,6 +323,7 @@ fn intent(session: &Session<'_>, step: &Step, action: state::Action, token: Stri
         token,
         id: step.id.clone(),
         arguments,
+        lifecycle: if step.kind == StepKind::Create { lifecycle_value(&step.lifecycle) } else { Value::Null },
     }
 }
 

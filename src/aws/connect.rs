@@ -3,6 +3,8 @@
 //! Called by the CLI only, because the SDK's credential chain reads the environment and the home folder.
 
 use aws_config::BehaviorVersion;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
@@ -55,7 +57,14 @@ pub async fn connect(options: &Options, seam: Seam) -> Aws {
         // A request that waits for its turn sends nothing, and is no broken upload; answers are still watched.
         .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build());
     if let Some(profile) = &options.profile {
-        loader = loader.profile_name(profile);
+        // Who names a profile means it, whatever keys the environment has.
+        let config = ProviderConfig::without_region()
+            .with_region(Some(Region::new(options.region.clone())))
+            .with_http_client(seam.http.clone())
+            .with_time_source(seam.time.clone())
+            .with_sleep_impl(seam.sleep.clone());
+        let named = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile).build();
+        loader = loader.profile_name(profile).credentials_provider(named);
     }
     if let Some(endpoint) = &options.endpoint {
         loader = loader.endpoint_url(endpoint);

@@ -80,6 +80,9 @@ pub struct AwsError {
     pub residue: Residue,
 }
 
+/// The code of opora's own error where a secret's value is not to be had.
+pub const NO_SECRET_VALUE: &str = "SecretValueUnavailable";
+
 impl AwsError {
     /// Makes an error that opora itself found, in place of an answer of AWS.
     pub fn own(action: &str, class: ErrorClass, code: &str, message: impl Into<String>) -> Self {
@@ -153,6 +156,8 @@ impl AwsError {
             ErrorClass::Unreachable | ErrorClass::NoEndpoint => {
                 format!("{} got no answer: {}", self.action(), self.message)
             }
+            // Found by opora itself.
+            _ if self.service == "opora" => self.message.clone(),
             _ => format!("{} answered {}: {}", self.action(), self.code, self.message),
         };
         if let Some(id) = &self.request_id {
@@ -167,6 +172,11 @@ impl AwsError {
                 detail.push_str("\nit may have had its effect; the next apply looks before it repeats it")
             }
         }
+        let help = if self.code == NO_SECRET_VALUE {
+            "set the variable or write the file that the secret's `value` names, and run it again"
+        } else {
+            help
+        };
         Diagnostic::error(code, summary).detail(detail).help(help)
     }
 }

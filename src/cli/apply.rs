@@ -111,15 +111,14 @@ pub(crate) async fn confirm_and_run(
         print_nothing_to_do(context, spec, &made);
         return Ok(Exit::Done);
     }
-    let controls = audit::compliance_of_plan(context, spec, &made)?;
+    let controls = audit::compliance_of_plan(context, spec, &made.plan, made.connected.aws.now())?;
     if !out.json && !made.plan.is_empty() {
         out.line("");
         controls.print(out);
         out.line(format!("{}.", plan_text::summary(&made.plan)));
     }
-    // What is destroyed as a whole has no controls to keep.
-    if controls.blocks() && running.command != "destroy" {
-        out.complain("refused: the plan fails controls that the spec's gate blocks on (`controls.gate`)");
+    if controls.blocks() {
+        context.refuse(&controls.refusal(), Some(spec));
         return Ok(Exit::Controls);
     }
     let asked = !running.yes && !made.plan.is_empty();
@@ -142,9 +141,18 @@ async fn apply_file(
     let connected = context.connect(&spec.environment.scope).await?;
     let log = context.open_state(&spec.environment, Some(&connected.aws))?;
     refuse_applied(&context.load_state(&log).await?, &file)?;
+    let controls = audit::compliance_of_plan(context, spec, &file.plan, file.observed_at)?;
     if !context.out.json {
         plan_text::print(&context.out, &file.plan);
+        if !file.plan.is_empty() {
+            context.out.line("");
+            controls.print(&context.out);
+        }
         context.out.line(format!("{}.", plan_text::summary(&file.plan)));
+    }
+    if controls.blocks() {
+        context.refuse(&controls.refusal(), Some(spec));
+        return Ok(Exit::Controls);
     }
     execute(context, spec, &connected, &log, &file, true, running).await
 }

@@ -1,5 +1,6 @@
 //! `opora audit`: the controls on the spec, on a plan, or on the live account; and what a plan does to them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, ValueEnum};
@@ -9,7 +10,6 @@ use super::audit_records::{self, Sources};
 use super::context::{Connected, Context, Refused, Spec};
 use super::exit::Exit;
 use super::output::{Output, Style};
-use super::plan::Made;
 use crate::controls::{
     Attestations, Audit, Catalogue, Checks, ComplianceDiff, Finding, Gate, GateAction, GateOutcome, Moment, Question,
     ReadProblems, RecordEvidence, Severity, State as ControlState, Waivers, compliance_diff, evaluate, gate,
@@ -17,9 +17,9 @@ use crate::controls::{
 use crate::diagnostic::{Diagnostic, SourceMap};
 use crate::engine;
 use crate::kind::Resource;
-use crate::plan::PlanFile;
+use crate::plan::Plan;
 use crate::report::{self, Place};
-use crate::spec::Locator;
+use crate::spec::{Environment, Locator};
 
 /// The form of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -88,6 +88,22 @@ impl Compliance {
         !self.outcome.blocked.is_empty()
     }
 
+    /// Returns what a user is told of each fault that the gate stops the plan for.
+    pub(crate) fn refusal(&self) -> Refused {
+        let one = |finding: &Finding| {
+            let reason = finding.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let told = Diagnostic::error("PLAN016", "the plan fails a check that the spec's gate blocks on")
+                .detail(format!("{} ({}), {}{reason}", finding.check, finding.severity.as_str(), finding.subject()))
+                .help("mend it in the spec, or waive it in the spec's `controls.waivers`");
+            let path = finding.reads.first().map(|read| read.path.clone()).unwrap_or_default();
+            match &finding.address {
+                Some(address) => told.at_argument(address, path, "this fails the check"),
+                None => told,
+            }
+        };
+        Refused(self.outcome.blocked.iter().map(one).collect())
+    }
+
     pub(crate) fn print(&self, out: &Output) {
         let list = |changes: &[crate::controls::Change]| {
             let ids = ComplianceDiff::controls(changes);
@@ -129,7 +145,7 @@ pub(crate) struct Rules {
 }
 
 /// Loads the embedded checks and catalogue, and the waivers and attestations beside the spec.
-pub(crate) fn rules(context: &Context, spec: &Spec) -> Result<Rules, Refused> {
+pub(crate) fn rules(context: &Context, environment: &Environment) -> Result<Rules, Refused> {
     let (catalogue, mut problems) = Catalogue::iso27001();
     let (checks, more) = Checks::embedded(&context.schemas, &catalogue);
     problems.extend(more);
@@ -138,7 +154,7 @@ pub(crate) fn rules(context: &Context, spec: &Spec) -> Result<Rules, Refused> {
     }
     let mut sources = SourceMap::default();
     let mut waivers = Waivers::default();
-    if let Some(name) = &spec.environment.controls.waivers {
+    if let Some(name) = &environment.controls.waivers {
         let text = read(&context.beside_spec(name))?;
         let (loaded, more) = Waivers::load(&text, sources.add(name, text.as_str()), &checks);
         waivers = loaded;
@@ -157,7 +173,7 @@ pub(crate) fn rules(context: &Context, spec: &Spec) -> Result<Rules, Refused> {
         context.out.diagnostics(&problems, &sources, &Locator::default());
         return Err(Refused(Vec::new()));
     }
-    Ok(Rules { catalogue, checks, waivers, attestations, gate: gate_of(spec) })
+    Ok(Rules { catalogue, checks, waivers, attestations, gate: gate_of(environment) })
 }
 
 fn read(path: &std::path::Path) -> Result<String, Refused> {
@@ -167,14 +183,14 @@ fn read(path: &std::path::Path) -> Result<String, Refused> {
     })
 }
 
-fn gate_of(spec: &Spec) -> Gate {
+fn gate_of(environment: &Environment) -> Gate {
     let severity = |name: &str| serde_json::from_value::<Severity>(name.into()).ok();
     let action = |gate: &crate::spec::Gate| match gate {
         crate::spec::Gate::Block => Some(GateAction::Block),
         crate::spec::Gate::Warn => Some(GateAction::Warn),
         crate::spec::Gate::Ignore => None,
     };
-    let rules = spec.environment.controls.gate.iter();
+    let rules = environment.controls.gate.iter();
     rules.filter_map(|(name, gate)| Some((severity(name)?, action(gate)?))).collect()
 }
 
@@ -204,16 +220,23 @@ pub(crate) fn evaluated(context: &Context, spec: &Spec, rules: &Rules, ask: &Ask
 }
 
 /// Says what a plan does to the controls: what it breaks, what it repairs, and what the gate says to it.
-pub(crate) fn compliance_of_plan(context: &Context, spec: &Spec, made: &Made) -> Result<Compliance, Refused> {
-    let rules = rules(context, spec)?;
-    let before = engine::managed_resources(&made.state, &made.observed);
-    let after = engine::planned_resources(&made.plan, &made.observed);
-    let now = made.connected.aws.now();
-    let problems = ReadProblems::default();
-    let ask = |resources| Ask { resources, problems: &problems, records: &[], moment: Moment::Plan, now };
-    let before = evaluated(context, spec, &rules, &ask(&before));
-    let after = evaluated(context, spec, &rules, &ask(&after));
-    Ok(Compliance { diff: compliance_diff(&before, &after), outcome: gate(&rules.gate, &after) })
+pub(crate) fn compliance_of_plan(
+    context: &Context,
+    spec: &Spec,
+    plan: &Plan,
+    now: jiff::Timestamp,
+) -> Result<Compliance, Refused> {
+    let rules = rules(context, &spec.environment)?;
+    let problems = ReadProblems { unlisted: engine::unread(plan) };
+    let audit = |resources: BTreeMap<_, Resource>| {
+        let resources: Vec<Resource> = resources.into_values().collect();
+        let ask = Ask { resources: &resources, problems: &problems, records: &[], moment: Moment::Plan, now };
+        evaluated(context, spec, &rules, &ask)
+    };
+    let (before, after) = (audit(engine::seen_resources(plan)), audit(engine::planned_resources(plan)));
+    // What is destroyed as a whole has no controls to keep.
+    let outcome = if plan.destroy { GateOutcome::default() } else { gate(&rules.gate, &after) };
+    Ok(Compliance { diff: compliance_diff(&before, &after), outcome })
 }
 
 pub(crate) async fn run(args: &AuditArgs, context: &Context) -> Exit {
@@ -234,7 +257,7 @@ pub(crate) async fn run(args: &AuditArgs, context: &Context) -> Exit {
 }
 
 async fn audit(args: &AuditArgs, context: &Context, spec: &Spec) -> Result<Exit, Refused> {
-    let rules = rules(context, spec)?;
+    let rules = rules(context, &spec.environment)?;
     let nothing = ReadProblems::default();
     let audit = if args.on_spec {
         let resources = engine::desired_resources(&spec.environment, &spec.environment.scope);
@@ -243,9 +266,10 @@ async fn audit(args: &AuditArgs, context: &Context, spec: &Spec) -> Result<Exit,
         evaluated(context, spec, &rules, &ask)
     } else if let Some(path) = &args.plan {
         let file = super::plan::load(path)?;
-        let resources = planned(&file);
+        let resources: Vec<Resource> = engine::planned_resources(&file.plan).into_values().collect();
+        let unread = ReadProblems { unlisted: engine::unread(&file.plan) };
         let now = file.observed_at;
-        let ask = Ask { resources: &resources, problems: &nothing, records: &[], moment: Moment::Plan, now };
+        let ask = Ask { resources: &resources, problems: &unread, records: &[], moment: Moment::Plan, now };
         evaluated(context, spec, &rules, &ask)
     } else {
         let connected = context.connect(&spec.environment.scope).await?;
@@ -263,12 +287,6 @@ async fn audit(args: &AuditArgs, context: &Context, spec: &Spec) -> Result<Exit,
     let open = |state| matches!(state, ControlState::Fail | ControlState::Unknown);
     let bad = audit.controls.iter().any(|control| open(control.state) && !control.checks.is_empty());
     Ok(if bad { Exit::Controls } else { Exit::Done })
-}
-
-/// Returns what the account has when a saved plan is applied.
-fn planned(file: &PlanFile) -> Vec<Resource> {
-    let seen = file.plan.bound.iter().map(|(address, bound)| (address.clone(), bound.seen.clone())).collect();
-    engine::planned_resources(&file.plan, &engine::Observed { seen, ..engine::Observed::default() })
 }
 
 /// Reads the whole account and asks the checks about it.

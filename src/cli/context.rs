@@ -147,7 +147,7 @@ impl Context {
         };
         let caller = match connect::caller(&aws).await {
             Ok(caller) => caller,
-            Err(error) => return Err(no_caller(&aws, &error, self.global.profile.as_deref()).await.into()),
+            Err(error) => return Err(no_caller(&aws, &error, self.profile().as_deref()).await.into()),
         };
         if caller.account != scope.account {
             let detail = format!(
@@ -211,6 +211,11 @@ impl Context {
     /// Returns a path that the spec names, relative to the spec's folder.
     pub(crate) fn beside_spec(&self, path: &str) -> PathBuf {
         self.global.spec.parent().unwrap_or_else(|| Path::new("")).join(path)
+    }
+
+    /// Returns the profile that credentials are looked for in, where one is named.
+    fn profile(&self) -> Option<String> {
+        self.global.profile.clone().or_else(|| std::env::var("AWS_PROFILE").ok())
     }
 
     /// Takes the lease for a run that writes.
@@ -371,7 +376,12 @@ async fn no_caller(aws: &Aws, error: &crate::aws::AwsError, profile: Option<&str
 /// Says where the SDK looked for credentials, without the SDK's wrapping.
 fn looked_in(message: &str, profile: Option<&str>) -> String {
     let message = message.trim_start_matches("dispatch failure: other: ");
-    let Some((_, places)) = message.split_once("Attempted:") else { return message.to_owned() };
+    let Some((_, places)) = message.split_once("Attempted:") else {
+        return match profile {
+            Some(name) => format!("the profile `{name}` gives none: {message}"),
+            None => message.to_owned(),
+        };
+    };
     let line = |line: &str| {
         let line = line.replace(": the credential provider was not enabled", "").trim().to_owned();
         let line = if line.contains(':') { line } else { format!("{line}: not set up") };

@@ -190,10 +190,10 @@ async fn run_job(context: &Context, spec: &Spec, file: &std::path::Path, again: 
 fn left(job: &Job, file: &std::path::Path) -> String {
     if job.is_detached() {
         format!(
-            "left; job {name} goes on. `opora job run {file}` follows it again, `opora job status {name}` asks where it \
-             stands, `opora job cancel {name}` stops it",
-            name = job.name,
-            file = file.display(),
+            "left; job {} goes on. `opora job run {}` follows it again; `opora job list` has its id, for `opora job status` \
+             and `opora job cancel`",
+            job.name,
+            file.display(),
         )
     } else {
         let (name, file) = (&job.name, file.display());

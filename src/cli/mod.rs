@@ -72,8 +72,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, require_equals = true,
         default_missing_value = ".opora/sandbox")]
     pub sandbox: Option<PathBuf>,
-    /// A profile of the AWS configuration.
-    #[arg(long, global = true, value_name = "NAME", env = "AWS_PROFILE")]
+    /// A profile of the AWS configuration; it comes before keys in the environment, unlike `AWS_PROFILE`.
+    #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
     /// An endpoint in place of AWS's own, for all services.
     #[arg(long, global = true, value_name = "URL", env = "AWS_ENDPOINT_URL")]

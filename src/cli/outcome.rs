@@ -54,7 +54,7 @@ fn diagnostics(plan: &Plan, report: &Report) -> Vec<Diagnostic> {
 }
 
 fn of_failure(plan: &Plan, failure: &StepFailure) -> Diagnostic {
-    let inner = failure.error.diagnostic();
+    let inner = failure.diagnostic(plan);
     let mut detail = format!("{}\n{}", failure.address, inner.detail.clone().unwrap_or_default());
     if failure.error.residue == Residue::Nothing {
         let step = plan.steps.iter().find(|step| step.number == failure.step);

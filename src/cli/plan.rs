@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::output::Style;
 use super::{audit, plan_text};
 use crate::diagnostic::Diagnostic;
-use crate::engine::{self, Observed};
+use crate::engine;
 use crate::graph::Address;
 use crate::plan::{Plan, PlanFile, Selection};
 use crate::state::{State, StateLog};
@@ -57,7 +57,6 @@ pub(crate) struct Made {
     pub connected: Connected,
     pub log: StateLog,
     pub state: State,
-    pub observed: Observed,
     pub plan: Plan,
 }
 
@@ -83,9 +82,9 @@ async fn plan(args: &PlanArgs, context: &Context, spec: &Spec) -> Result<Exit, R
     let connected = context.connect(&spec.environment.scope).await?;
     let made = make(context, spec, connected, &args.select.selection(), args.destroy).await?;
     out.timings.begin("checks");
-    let controls = audit::compliance_of_plan(context, spec, &made)?;
-    out.timings.begin("output");
     let observed_at = made.connected.aws.now();
+    let controls = audit::compliance_of_plan(context, spec, &made.plan, observed_at)?;
+    out.timings.begin("output");
     let file = PlanFile::new(made.plan, observed_at);
     if let Some(path) = &args.out {
         save(path, &file)?;
@@ -113,8 +112,7 @@ async fn plan(args: &PlanArgs, context: &Context, spec: &Spec) -> Result<Exit, R
             .map(|path| format!(" Saved to {}, bound to what was read at {observed_at:.0}.", path.display()));
         out.line(format!("{}.{}", plan_text::summary(&file.plan), saved.unwrap_or_default()));
     }
-    // What is destroyed as a whole has no controls to keep.
-    if controls.blocks() && !args.destroy {
+    if controls.blocks() {
         return Ok(Exit::Controls);
     }
     Ok(if file.plan.is_empty() { Exit::Done } else { Exit::Changes })
@@ -156,7 +154,7 @@ pub(crate) async fn make(
     }
     out.timings.begin("planning");
     let plan = engine::make_plan(environment, schemas, &state, &observed, selection, destroy)?;
-    Ok(Made { connected, log, state, observed, plan })
+    Ok(Made { connected, log, state, plan })
 }
 
 /// Returns the IAM actions that the steps of a plan call for.

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
+use super::audit;
 use super::context::Context;
 use super::exit::Exit;
 use super::output::diagnostics_json;
@@ -24,6 +25,14 @@ pub(crate) fn run(_: &Validate, context: &Context) -> Exit {
     let warnings = loaded.diagnostics.len() - errors;
     let resources = loaded.environment.as_ref().map_or(0, |environment| environment.resources.len());
     let name = context.global.spec.display();
+    // What the spec names beside it has to be right too.
+    if errors == 0
+        && let Some(environment) = &loaded.environment
+        && let Err(refused) = audit::rules(context, environment)
+    {
+        context.refuse(&refused, None);
+        return Exit::Failed;
+    }
     if context.out.json {
         let diagnostics = diagnostics_json(&loaded.diagnostics, &loaded.sources, &loaded.locator);
         context.out.document(

@@ -182,9 +182,7 @@ impl<'a> Planner<'a> {
                 None
             }
             Some(seen) => {
-                let bound =
-                    Bound { kind: prior.kind.clone(), id: prior.id.clone(), digest: seen.digest(), seen: seen.clone() };
-                self.bound.insert(address.clone(), bound);
+                self.bound.insert(address.clone(), bound(prior, seen));
                 Some(seen)
             }
             None => {
@@ -481,6 +479,10 @@ impl<'a> Planner<'a> {
             deposed.extend(all.iter().map(one));
         }
         let steps = order::steps(&self.decisions, &deposed)?;
+        let left_alone = self.input.prior.iter().filter(|(address, _)| !self.is_selected(address));
+        let beside = left_alone
+            .filter_map(|(address, prior)| Some((address.clone(), bound(prior, self.input.seen.get(address)?))))
+            .collect();
         let mut changes = self.changes;
         changes.sort_by(|a, b| (&a.address, a.action).cmp(&(&b.address, b.action)));
         Ok(Plan {
@@ -489,9 +491,15 @@ impl<'a> Planner<'a> {
             changes,
             steps,
             bound: self.bound,
+            beside,
+            destroy: self.input.destroy,
             outputs: self.input.outputs.clone(),
         })
     }
+}
+
+fn bound(prior: &Prior, seen: &Seen) -> Bound {
+    Bound { kind: prior.kind.clone(), id: prior.id.clone(), digest: seen.digest(), seen: seen.clone() }
 }
 
 /// Attributes that an update in place leaves as they are.

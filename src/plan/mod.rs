@@ -132,10 +132,16 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The digest of every resource it was made from, and its id.
     pub bound: BTreeMap<Address, Bound>,
+    /// What it leaves alone by `--target` and `--exclude`: it does not rest on that, and the checks look at all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beside: BTreeMap<Address, Bound>,
+    /// Whether it takes down what the spec describes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub destroy: bool,
     pub outputs: Value,
 }
 
-/// One observed resource that a plan rests on.
+/// One observed resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bound {
     pub kind: String,
@@ -160,6 +166,14 @@ impl Plan {
     /// Tells whether there is anything to do in AWS or in the state.
     pub fn is_empty(&self) -> bool {
         self.changes.iter().all(|change| change.action == Action::NoOp)
+    }
+
+    /// Tells whether a step deletes what is replaced, before its successor is there.
+    pub fn makes_way(&self, step: u32) -> bool {
+        let is_way = |one: &&Step| one.number == step && one.kind == StepKind::Delete;
+        let Some(deleted) = self.steps.iter().find(is_way) else { return false };
+        let follows = |one: &Step| one.kind == StepKind::Create && one.after.contains(&step);
+        self.steps.iter().any(|one| one.address == deleted.address && follows(one))
     }
 
     /// Counts the changes by action.

@@ -30,20 +30,22 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(plan: &Plan, step: u32, address: Address, error: &AwsError) -> Self {
+    pub(super) fn new(plan: &Plan, failure: StepFailure) -> Self {
+        let help = help(plan, &failure);
+        let StepFailure { step, address, error } = failure;
         // What is deleted has no arguments to correct.
         let of_step = plan.steps.iter().find(|one| one.number == step && one.kind != StepKind::Delete);
         let arguments = of_step.map(|one| &one.arguments);
-        let path = arguments.map(|arguments| path(arguments, error)).unwrap_or_default();
+        let path = arguments.map(|arguments| path(arguments, &error)).unwrap_or_default();
         Self {
             step,
             address,
             path,
             action: error.action(),
-            code: error.code.clone(),
+            code: error.code,
             class: error.class,
-            message: error.message.clone(),
-            help: help(error),
+            message: error.message,
+            help,
         }
     }
 
@@ -74,19 +76,20 @@ fn summary(class: ErrorClass) -> &'static str {
     }
 }
 
-fn help(error: &AwsError) -> String {
+fn help(plan: &Plan, failure: &StepFailure) -> String {
+    let error = &failure.error;
     match error.class {
         ErrorClass::Quota => "ask for a higher quota in Service Quotas, or need less; where the account has a higher \
                               one already, say so: `--quota NAME=NUMBER`"
             .to_owned(),
         ErrorClass::Denied => format!("grant `{}` to the caller", error.action()),
-        _ => error.diagnostic().help.unwrap_or_default(),
+        _ => failure.diagnostic(plan).help.unwrap_or_default(),
     }
 }
 
 /// Takes a failed step as a finding, or as something that could not be tried.
 pub(super) fn sort(plan: &Plan, failure: StepFailure, missing: &BTreeSet<String>, out: &mut Rehearsal) {
-    let StepFailure { step, address, error } = failure;
+    let StepFailure { address, error, .. } = &failure;
     let untried = match error.class {
         _ if error.code == "NotImplementedBySandbox" => Some("the sandbox can't do this"),
         _ if error.code == "WorldChanged" => Some("the copy differs from the account"),
@@ -98,7 +101,7 @@ pub(super) fn sort(plan: &Plan, failure: StepFailure, missing: &BTreeSet<String>
     };
     match untried {
         Some(why) => out.unknown.push(format!("{address} was not tried: {why} ({})", error.reason())),
-        None => out.findings.push(Finding::new(plan, step, address, &error)),
+        None => out.findings.push(Finding::new(plan, failure)),
     }
 }
 

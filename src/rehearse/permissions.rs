@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::Account;
 use super::{Finding, Input, Rehearsal};
+use crate::apply::StepFailure;
 use crate::aws::simulate::{Decision, Question, simulate};
 use crate::aws::surroundings::Principals;
 use crate::aws::{AwsError, ErrorClass, kinds};
@@ -63,7 +64,8 @@ fn denied(input: &Input<'_>, step: &Step, action: &str, principal: &str) -> Find
     };
     let message = format!("{principal} is not authorized to perform: {action}");
     let error = AwsError::own(action, ErrorClass::Denied, code, message);
-    Finding { path: String::new(), ..Finding::new(input.plan, step.number, step.address.clone(), &error) }
+    let failure = StepFailure { step: step.number, address: step.address.clone(), error };
+    Finding { path: String::new(), ..Finding::new(input.plan, failure) }
 }
 
 /// Returns the user or the role behind a caller's ARN.

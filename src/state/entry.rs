@@ -140,6 +140,9 @@ pub enum Entry {
         /// What a create asks for, so that it can be looked for or asked for again; null otherwise.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         arguments: Value,
+        /// What protects the resource from its first moment; null where the step makes none.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        lifecycle: Value,
     },
     /// A create call answered with an id; further calls may follow before the resource is complete.
     Created { run: RunId, step: u32, address: Address, kind: String, id: PhysicalId, generation: u64 },

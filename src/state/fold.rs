@@ -58,6 +58,9 @@ pub struct OpenIntent {
     /// What a create asked for; null for other actions.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub arguments: Value,
+    /// The lifecycle of what a create makes; null for other actions.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub lifecycle: Value,
     /// The id of what is updated or deleted, or of what a failed create is known to have left.
     pub id: Option<PhysicalId>,
     /// When it was written.
@@ -199,9 +202,12 @@ impl State {
         match entry {
             Entry::Intent { .. } => self.fold_intent(entry, time),
             Entry::Created { address, kind, id, generation, .. } => {
-                self.close_intents(address, |intent| {
+                let made_it = |intent: &OpenIntent| {
                     matches!(intent.action, Action::Create | Action::Replace) && intent.generation == *generation
-                });
+                };
+                let intent = self.intents.get(address).and_then(|open| open.iter().find(|intent| made_it(intent)));
+                let lifecycle = intent.map(|intent| intent.lifecycle.clone()).unwrap_or_default();
+                self.close_intents(address, made_it);
                 let (kind, id) = (kind.clone(), id.clone());
                 self.put_record(
                     address,
@@ -212,7 +218,7 @@ impl State {
                         arguments: Value::Null,
                         attributes: Value::Null,
                         references: Vec::new(),
-                        lifecycle: Value::Null,
+                        lifecycle,
                         complete: false,
                         recorded: Some(time),
                     },
@@ -257,7 +263,8 @@ impl State {
     }
 
     fn fold_intent(&mut self, entry: &Entry, time: Timestamp) {
-        let Entry::Intent { run, step, address, kind, action, generation, token, id, arguments } = entry else {
+        let Entry::Intent { run, step, address, kind, action, generation, token, id, arguments, lifecycle } = entry
+        else {
             return;
         };
         self.saw_generation(address, *generation);
@@ -273,6 +280,7 @@ impl State {
             token: token.clone(),
             id: id.clone(),
             arguments: arguments.clone(),
+            lifecycle: lifecycle.clone(),
             at: Some(time),
         });
     }

@@ -12,6 +12,7 @@ mod drifts;
 mod errors;
 mod failures;
 mod forms;
+mod gate;
 mod guards;
 mod interrupt;
 mod jobs;

@@ -240,3 +240,26 @@ async fn a_secret_goes_at_once_unless_its_value_is_another_by_now() {
         converge(&world, &all).await;
     }
 }
+
+#[tokio::test]
+async fn what_can_not_make_way_says_how_it_can() {
+    let world = World::new(7);
+    let network = |cidr: &str, before: bool| {
+        json!({
+            "vpc": { "main": { "cidr": cidr, "lifecycle": { "create_before_destroy": before } } },
+            "internet_gateway": { "main": { "vpc": "$(vpc.main.id)" } },
+        })
+    };
+    converge(&world, &network("10.0.0.0/16", false)).await;
+    let environment = load(&world, &network("10.1.0.0/16", false));
+    let plan = world.plan(&environment, false).await.unwrap();
+    let report = world.apply_or(&environment, false, OnFailure::Continue).await;
+    let [failure] = report.failed.as_slice() else { panic!("the gateway holds the VPC: {report:#?}") };
+    assert_eq!(
+        (failure.error.code.as_str(), failure.address.to_string()),
+        ("DependencyViolation", "vpc.main".to_owned())
+    );
+    let help = failure.diagnostic(&plan).help.unwrap();
+    assert!(help.contains("`lifecycle: { create_before_destroy: true }` on vpc.main"), "{help}");
+    converge(&world, &network("10.1.0.0/16", true)).await;
+}

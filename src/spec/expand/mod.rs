@@ -219,8 +219,7 @@ impl<'x> Expander<'x> {
         let unit = &units[path];
         let declaration = &unit.blocks[&(kind.to_owned(), name.to_owned())];
         let Some(schema) = self.kinds.get(kind) else {
-            let help =
-                suggest::help(kind, self.kinds.iter().map(|kind| kind.name), "`opora explain kinds` lists the kinds");
+            let help = suggest::help(kind, self.kinds.iter().map(|kind| kind.name), "`opora schema` has all kinds");
             let diagnostic = Diagnostic::error("SPEC011", "unknown kind")
                 .at(declaration.kind_key.clone(), format!("there is no kind `{kind}`"))
                 .help(help);

@@ -51,6 +51,20 @@ fn a_profile_that_is_not_there() {
 }
 
 #[test]
+fn a_named_profile_comes_before_keys_in_the_environment() {
+    let server = Server::start(&[]);
+    let terminal = Terminal::with(SPEC).signed_in("210987654321", &server);
+    terminal.write("credentials", "[mine]\naws_access_key_id = 123456789012\naws_secret_access_key = secret\n");
+    let file = terminal.path("credentials").display().to_string();
+    let terminal = terminal.set("AWS_SHARED_CREDENTIALS_FILE", &file);
+    assert_eq!(terminal.run("plan").code, Some(1), "the keys are of another account");
+    let ended = terminal.run("plan --profile mine");
+    assert_eq!(ended.code, Some(2), "{ended}");
+    // The SDKs' own order, where only the environment names it.
+    assert_eq!(terminal.set("AWS_PROFILE", "mine").run("plan").code, Some(1));
+}
+
+#[test]
 fn another_account() {
     let server = Server::start(&[]);
     let terminal = Terminal::with(SPEC).signed_in("210987654321", &server);

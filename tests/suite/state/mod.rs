@@ -142,6 +142,7 @@ pub(crate) fn intent(run: RunId, number: usize, generation: u64, action: Action)
         token: format!("token-{number}-{generation}"),
         id: (action != Action::Create).then(|| format!("bucket-{number}-{generation}").into()),
         arguments: serde_json::Value::Null,
+        lifecycle: serde_json::Value::Null,
     }
 }
 

@@ -61,6 +61,20 @@ async fn an_intent_stays_open_until_its_outcome() {
 }
 
 #[tokio::test]
+async fn what_is_protected_is_so_from_its_creation_on() {
+    let protected = json!({ "prevent_destroy": true });
+    let mut asked = intent(run(RUN), 1, 1, Action::Create);
+    if let Entry::Intent { lifecycle, .. } = &mut asked {
+        *lifecycle = protected.clone();
+    }
+    let killed = state_after(vec![asked.clone(), created(run(RUN), 1, 1)]).await;
+    assert_eq!(killed.resources[&address(1)].lifecycle, protected);
+    // The intent of another generation says nothing of this one.
+    let other = state_after(vec![asked, created(run(RUN), 1, 2)]).await;
+    assert_eq!(other.resources[&address(1)].lifecycle, json!(null));
+}
+
+#[tokio::test]
 async fn a_replacement_never_loses_the_old_id() {
     let state = state_after(vec![recorded(run(RUN), 1, 1), created(run(RUN), 1, 2)]).await;
     assert_eq!(state.deposed[&address(1)][0].id.as_str(), "bucket-1-1", "even before it is said to be deposed");

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::aws::error::NO_SECRET_VALUE;
 use crate::aws::resource::{Problem, SecretValues};
 use crate::aws::tags::Tags;
 use crate::aws::{AwsError, ErrorClass};
@@ -150,7 +151,7 @@ fn below(bound: usize) -> Result<usize, AwsError> {
 }
 
 fn fault(message: String) -> AwsError {
-    AwsError::own("opora:SecretValue", ErrorClass::Invalid, "SecretValueUnavailable", message)
+    AwsError::own("opora:SecretValue", ErrorClass::Invalid, NO_SECRET_VALUE, message)
 }
 
 /// Checks that a value has one source.
