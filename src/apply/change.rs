@@ -60,7 +60,7 @@ impl Change<'_> {
         let mut stale = vec![ErrorClass::NotFound, ErrorClass::AlreadyExists, ErrorClass::InUse];
         if self.step.id.as_ref().is_some_and(|id| self.fresh.contains(&id.0)) {
             // Changed a moment ago, perhaps by a run that was killed: what was read of it may be what it was before.
-            stale.push(ErrorClass::Invalid);
+            stale.extend([ErrorClass::Invalid, ErrorClass::Quota]);
         }
         let mut first = Some(Changes(paths.clone()));
         patiently(session, self.fresh, &stale, || {

@@ -119,9 +119,13 @@ async fn create(session: &Session<'_>, step: &Step, context: &Context<'_>) -> Do
     }
     entries.push(intent(session, step, state::Action::Create, token.clone(), arguments.clone()));
     session.log.append(entries).await?;
-    let made = patiently(session, &context.fresh, &[ErrorClass::NotFound], || {
-        make(session, kind, step, &owner, &token, &arguments)
-    });
+    let (mut fresh, mut stale) = (context.fresh.clone(), vec![ErrorClass::NotFound]);
+    if let Some(gone) = context.bound.filter(|_| !step.deposes) {
+        // Its predecessor is deleted, and what that held may not be free everywhere.
+        fresh.push(gone.id.0.clone());
+        stale.extend([ErrorClass::AlreadyExists, ErrorClass::InUse]);
+    }
+    let made = patiently(session, &fresh, &stale, || make(session, kind, step, &owner, &token, &arguments));
     let id = made.await?;
     session.log.append(vec![created_entry(session, step, &id)]).await?;
     session.emit(Event::Created { step: step.number, address: step.address.clone(), id: id.clone() });

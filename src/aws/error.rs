@@ -354,6 +354,7 @@ fn classify(service: &str, code: &str, message: &str) -> ErrorClass {
         | "NoSuchCORSConfiguration"
         | "InvalidPlacementGroup.Unknown"
         | "NatGatewayNotFound"
+        | "InvalidID"
         | "InvalidTrailNameException.NotFound" => ErrorClass::NotFound,
         "EntityAlreadyExists"
         | "AlreadyExistsException"
@@ -506,6 +507,8 @@ fn by_message(service: &str, code: &str, message: &str) -> Option<ErrorClass> {
             Some(ErrorClass::NotYet)
         }
         ("secretsmanager", "InvalidRequestException") if says("scheduled for deletion") => Some(ErrorClass::InUse),
+        // The key that it names.
+        ("secretsmanager", "EncryptionFailure") if says("does not exist") => Some(ErrorClass::NotFound),
         ("bedrock", "ConflictException") if says("exist") || says("already has this name") => {
             Some(ErrorClass::AlreadyExists)
         }

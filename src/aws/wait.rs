@@ -57,11 +57,13 @@ where
     let end = aws.now_system() + bound.total;
     let mut pause = bound.pause;
     loop {
+        // An answer can be long on its way, and says what was when it was asked for.
+        let asked = aws.now_system();
         let state = match poll().await? {
             Poll::Ready(value) => return Ok(value),
             Poll::Pending(state) => state,
         };
-        if aws.now_system() >= end {
+        if asked >= end {
             let seconds = bound.total.as_secs();
             let message = format!("waited {seconds} s for {what}; it is still {state}");
             return Err(AwsError::own(what, ErrorClass::WaitedTooLong, "WaitedTooLong", message));

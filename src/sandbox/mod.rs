@@ -184,8 +184,9 @@ impl Sandbox {
 
     /// Returns facts about the world: seed, time, number of calls, resources by kind.
     pub fn status(&self) -> serde_json::Value {
-        let mut status = self.lock().status();
-        status["time"] = codec::time::iso(self.clock.seconds()).into();
+        let now = self.clock.seconds();
+        let mut status = self.lock().status(now);
+        status["time"] = codec::time::iso(now).into();
         status
     }
 

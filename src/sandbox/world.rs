@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::access::{Access, Moment};
+use super::call::resolve;
 use super::call_log::{CallLog, Record};
 use super::conditions::{Buckets, Conditions};
 use super::identity::{DEFAULT_ACCOUNT, is_account};
@@ -214,13 +215,14 @@ impl World {
         })
     }
 
-    /// Returns facts about the world for people.
-    pub(crate) fn status(&self) -> Value {
+    /// Returns facts about the world at a time, for people; what is gone by then is not counted.
+    pub(crate) fn status(&self, now: f64) -> Value {
         let mut kinds = serde_json::Map::new();
         for (place, shelf) in self.store.shelves() {
             for (name, entries) in shelf.collections.iter().filter(|(name, _)| !name.starts_with('_')) {
                 let key = format!("{}/{}/{}/{name}", place.account, place.region, place.service);
-                kinds.insert(key, Value::from(entries.len()));
+                let there = entries.values().filter(|entry| resolve(&entry.value, now).is_some());
+                kinds.insert(key, Value::from(there.count()));
             }
         }
         serde_json::json!({

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_kms::error::SdkError;
+use aws_sdk_kms::primitives::DateTime;
 use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeySpec, KeyState, KeyUsageType, Tag};
 use futures::future::join_all;
 use schemars::JsonSchema;
@@ -23,7 +24,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Holding, Identity, PolicyDocument, Scope};
 
@@ -240,7 +241,12 @@ impl ResourceKind for KmsKey {
         if cx.touches("alias") {
             // The new name first: at no moment is the key without one.
             if let Some(alias) = &after.alias {
-                kms.create_alias().alias_name(alias).target_key_id(id).send().await?;
+                let created = kms.create_alias().alias_name(alias).target_key_id(id).send().await;
+                if let Err(error) = created.map_err(AwsError::from)
+                    && (error.class != ErrorClass::AlreadyExists || !has_alias(cx.aws, id, alias).await?)
+                {
+                    return Err(error);
+                }
             }
             if let Some(alias) = &cx.before.arguments.alias {
                 kms.delete_alias().alias_name(alias).send().await?;
@@ -328,17 +334,33 @@ fn kms_tags(tags: &Tags) -> Vec<Tag> {
     tags.iter().map(tag).collect()
 }
 
-/// Returns the alias of each key id that has one; the first by name where there are several.
+/// Returns the alias of each key id that has one; the oldest where there are several.
+///
+/// A change of alias that was cut short leaves two, and the older one is the one that has to go.
 async fn aliases(aws: &Aws) -> Result<BTreeMap<String, String>, AwsError> {
     let mut pages = aws.kms().list_aliases().into_paginator().items().send();
-    let mut out = BTreeMap::new();
+    let mut oldest: BTreeMap<String, (Option<DateTime>, String)> = BTreeMap::new();
     while let Some(alias) = pages.next().await {
         let alias = alias?;
         if let (Some(key), Some(name)) = (alias.target_key_id, alias.alias_name) {
-            out.entry(key).or_insert(name);
+            let found = (alias.creation_date, name);
+            let known = oldest.entry(key).or_insert_with(|| found.clone());
+            if found.0 < known.0 {
+                *known = found;
+            }
         }
     }
-    Ok(out)
+    Ok(oldest.into_iter().map(|(key, (_, name))| (key, name)).collect())
+}
+
+async fn has_alias(aws: &Aws, id: &str, name: &str) -> Result<bool, AwsError> {
+    let mut aliases = aws.kms().list_aliases().key_id(id).into_paginator().items().send();
+    while let Some(alias) = aliases.next().await {
+        if alias?.alias_name.as_deref() == Some(name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Reads a customer key and its tags; AWS's own keys and keys that wait for their deletion are `None`.

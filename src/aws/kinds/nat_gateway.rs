@@ -7,6 +7,8 @@
 //! waits for the gateway's attachment. A failed or deleted one stays visible for about an hour; it reads as absent.
 //! The address is an `elastic_ip` of its own: its allocation takes no client token and must not hide in this call.
 
+use std::time::Duration;
+
 use aws_sdk_ec2::types::{ConnectivityType, Filter, NatGateway as SdkGateway, NatGatewayState, ResourceType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -136,6 +138,7 @@ impl ResourceKind for NatGateway {
         if connectivity == ConnectivityType::Public {
             internet_gateway_attached(cx.aws, &arguments.subnet).await?;
         }
+        addresses_free(cx.aws, arguments).await?;
         let tags = ec2::tag_specification(ResourceType::Natgateway, &cx.tags(&arguments.tags));
         let call = cx.aws.ec2().create_nat_gateway().subnet_id(&arguments.subnet).connectivity_type(connectivity);
         let call = call.set_allocation_id(arguments.allocation.clone());
@@ -168,10 +171,13 @@ impl ResourceKind for NatGateway {
 
     async fn delete(cx: Deletion<'_>) -> Result<(), AwsError> {
         cx.aws.ec2().delete_nat_gateway().nat_gateway_id(cx.id.as_str()).send().await?;
+        // A deleted one is shown for about an hour; one that is not shown was made a moment ago.
+        let (asked, unseen) = (cx.aws.now_system(), Duration::from_secs(120));
         until(cx.aws, "the NAT gateway to be deleted", Bound::seconds(900), || async {
             let found = list(cx.aws, vec![ec2::filter("nat-gateway-id", [cx.id.as_str()])]).await?;
             let state = found.first().and_then(|gateway| gateway.state.clone());
             Ok(match state {
+                None if cx.aws.now_system() < asked + unseen => Poll::Pending("not shown".to_owned()),
                 None | Some(NatGatewayState::Deleted) => Poll::Ready(()),
                 Some(other) => Poll::Pending(other.as_str().to_owned()),
             })
@@ -194,6 +200,28 @@ fn failed(gateway: SdkGateway) -> AwsError {
     let code = gateway.failure_code.unwrap_or(state);
     let message = gateway.failure_message.unwrap_or_else(|| "the NAT gateway was not made".to_owned());
     AwsError::own("ec2:CreateNatGateway", ErrorClass::Other, &code, message)
+}
+
+/// Waits for gateways that are being deleted and hold an address that the new one is to have.
+///
+/// A gateway made before that fails for good.
+async fn addresses_free(aws: &Aws, arguments: &Arguments) -> Result<(), AwsError> {
+    if arguments.allocation.is_none() && arguments.private_ip.is_none() {
+        return Ok(());
+    }
+    until(aws, "the addresses to be free", Bound::seconds(300), || async {
+        let leaving = list(aws, vec![ec2::filter("state", ["deleting"])]).await?;
+        let mut held = leaving.iter().flat_map(|gateway| {
+            let addresses = gateway.nat_gateway_addresses.iter().flatten();
+            addresses.map(|address| (gateway.subnet_id.as_deref() == Some(arguments.subnet.as_str()), address))
+        });
+        let wanted = held.any(|(beside, address)| {
+            (address.allocation_id.is_some() && address.allocation_id == arguments.allocation)
+                || (beside && address.private_ip.is_some() && address.private_ip == arguments.private_ip)
+        });
+        Ok(if wanted { Poll::Pending("held by a gateway that is being deleted".to_owned()) } else { Poll::Ready(()) })
+    })
+    .await
 }
 
 /// Waits until the subnet's VPC has an internet gateway, which an apply may attach at the same time.

@@ -18,7 +18,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, Poll, until};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity, Scope};
 use crate::value::has_unknown;
@@ -204,11 +204,15 @@ impl ResourceKind for PlacementGroup {
     }
 
     async fn delete(cx: Deletion<'_>) -> Result<(), AwsError> {
-        while_in_use(cx.aws, Bound::seconds(300), || async {
+        let deleted = while_in_use(cx.aws, Bound::seconds(300), || async {
             cx.aws.ec2().delete_placement_group().group_name(cx.id.as_str()).send().await?;
             Ok(())
-        })
-        .await?;
+        });
+        match deleted.await {
+            // An earlier attempt may have begun it; the name is free only at its end.
+            Err(error) if error.class != ErrorClass::NotFound => return Err(error),
+            _ => {}
+        }
         until(cx.aws, "a placement group's deletion", Bound::seconds(120), || async {
             let found = list(cx.aws, vec![filter("group-name", [cx.id.as_str()])]).await?;
             let gone = found.iter().all(|group| group.state == Some(PlacementGroupState::Deleted));

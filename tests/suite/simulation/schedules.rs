@@ -1,5 +1,6 @@
 //! Seeded schedules over the sample of every kind: its life from create to destroy under kills and faults.
 
+use futures::FutureExt;
 use opora::aws::kinds;
 use opora::sandbox::{Conditions, Fault, FaultKind};
 use serde_json::Value;
@@ -105,8 +106,24 @@ async fn play(seed: u64) {
             }
         }
         life.sandbox.set_conditions(schedule.conditions.clone());
-        life.converge(&environment, edit.destroy).await;
+        let ended = std::panic::AssertUnwindSafe(life.converge(&environment, edit.destroy)).catch_unwind().await;
+        if super::number("OPORA_SEED").is_some() {
+            tell(&what, &life);
+        }
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
         assert_eq!(life.inventory(), calm.inventory(), "{what}: the account holds something else");
+    }
+}
+
+/// Prints the calls of a life so far, for whoever plays a single one.
+fn tell(what: &str, life: &Life) {
+    println!("{what}");
+    for call in life.sandbox.calls() {
+        let changed: Vec<&str> = call.touched.iter().map(|(_, id)| id.as_str()).collect();
+        let error = call.error.as_deref().unwrap_or_default();
+        println!("{:.1}  {}  {error}  {}", call.time, call.operation, changed.join(" "));
     }
 }
 
