@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::primitives::ByteStream;
 use opora::apply::{OnFailure, Report};
+use opora::aws::wait::{Bound, Poll, until};
 use opora::sandbox::{Conditions, Fault, FaultKind};
 use opora::spec::Environment;
 use serde_json::{Value, json};
@@ -262,4 +263,18 @@ async fn what_can_not_make_way_says_how_it_can() {
     let help = failure.diagnostic(&plan).help.unwrap();
     assert!(help.contains("`lifecycle: { create_before_destroy: true }` on vpc.main"), "{help}");
     converge(&world, &network("10.1.0.0/16", true)).await;
+}
+
+#[tokio::test]
+async fn a_wait_is_over_only_by_an_answer_asked_for_at_its_end() {
+    let world = World::new(3);
+    let clock = world.sandbox.clock();
+    let mut answers = [Poll::Pending("not there".to_owned()), Poll::Ready(7)].into_iter();
+    let found = until(&world.aws, "a late answer", Bound::seconds(10), || {
+        // Longer on its way than the whole wait.
+        clock.advance(60.0);
+        let answer = answers.next().expect("it is asked twice");
+        async move { Ok(answer) }
+    });
+    assert_eq!(found.await.unwrap(), 7);
 }

@@ -113,6 +113,8 @@ fn a_saved_plan_is_applied_once() {
                    dns_hostnames          false
                    address_usage_metrics  false
                    tenancy                default
+
+    controls   repaired none   broken [controls]   unknown none
     3 to create, 0 unchanged.
       created   kms_key.data  [uuid]
       created   subnet.private["a"]  subnet-[id]
@@ -154,6 +156,8 @@ async fn a_saved_plan_refuses_a_changed_world() {
     assert_snapshot!(terminal.run("apply p.opora --sandbox"), @"
       ~ update   kms_key.data
                    description  Data → More
+
+    controls   repaired none   broken none   unknown none
     1 to update, 2 unchanged.
     ! error[PLAN009]: the world has changed since this plan was made
     !   kms_key.data ([uuid])
