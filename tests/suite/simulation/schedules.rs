@@ -122,6 +122,7 @@ async fn play(seed: u64) {
 }
 
 /// Prints the calls of a life so far, for whoever plays a single one.
+#[expect(clippy::print_stdout, reason = "it is asked for")]
 fn tell(what: &str, life: &Life) {
     println!("{what}");
     for call in life.sandbox.calls() {
