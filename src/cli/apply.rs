@@ -349,7 +349,8 @@ fn print_nothing_to_do(context: &Context, spec: &Spec, made: &Made) {
     let out = &context.out;
     if out.json {
         out.document(&json!({ "counts": made.plan.counts(), "report": Report::default(),
-            "outputs": engine::outputs(&spec.environment, &made.state) }));
+            "outputs": engine::outputs(&spec.environment, &made.state), "diagnostics": [],
+            "calls": made.connected.aws.calls() }));
     } else {
         out.line(format!("{}.", plan_text::summary(&made.plan)));
     }

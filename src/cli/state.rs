@@ -113,7 +113,10 @@ async fn run_command(command: &StateCommand, context: &Context, spec: &Spec) -> 
                 reason: "`opora state rm`".to_owned(),
             };
             append(context, spec, &log, "state rm", addresses.iter().map(forget).collect()).await?;
-            for address in addresses {
+            if out.json {
+                out.document(&json!({ "forgotten": addresses }));
+            }
+            for address in addresses.iter().filter(|_| !out.json) {
                 out.line(format!("forgot {address}; it stays in AWS"));
             }
         }
@@ -128,7 +131,11 @@ async fn run_command(command: &StateCommand, context: &Context, spec: &Spec) -> 
                 return Err(Diagnostic::error("STATE022", "the addresses have different kinds").detail(detail).into());
             }
             append(context, spec, &log, "state mv", vec![Entry::Moved { from: from.clone(), to: to.clone() }]).await?;
-            out.line(format!("{from} is {to} now; the next apply renews its tags"));
+            if out.json {
+                out.document(&json!({ "from": from, "to": to }));
+            } else {
+                out.line(format!("{from} is {to} now; the next apply renews its tags"));
+            }
         }
         StateCommand::History { last } => history(context, &log, *last).await?,
         StateCommand::Verify => return verify(context, &log).await,

@@ -368,7 +368,7 @@ fn a_resource_is_imported() {
     !   vpc.main is vpc-[id]
     exit 1
     ");
-    assert_eq!(terminal.run("state rm vpc.main").code, Some(0));
+    assert_eq!(terminal.run("state rm vpc.main --json").json(), serde_json::json!({ "forgotten": ["vpc.main"] }));
     assert_snapshot!(terminal.run(&format!("import vpc.main {id} --sandbox")), @"
     imported vpc.main as vpc-[id]; `opora plan` shows what differs from the spec
     exit 0
@@ -383,7 +383,7 @@ fn a_resource_is_imported() {
     !   help: write it into the spec first; after the import `opora plan` shows what differs
     exit 1
     ");
-    assert_eq!(terminal.run("state rm vpc.main").code, Some(0));
+    assert_eq!(terminal.run("state rm vpc.main --json").json(), serde_json::json!({ "forgotten": ["vpc.main"] }));
     assert_snapshot!(terminal.run("import vpc.main vpc-00000000000000000 --sandbox"), @"
     ! error[IMPORT005]: the resource does not exist
     !   there is no vpc `vpc-[id]` in us-east-1
