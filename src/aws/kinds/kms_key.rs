@@ -353,14 +353,13 @@ async fn aliases(aws: &Aws) -> Result<BTreeMap<String, String>, AwsError> {
     Ok(oldest.into_iter().map(|(key, (_, name))| (key, name)).collect())
 }
 
+/// Tells whether an alias stands for a key; asked of the alias itself, which no list is late for.
 async fn has_alias(aws: &Aws, id: &str, name: &str) -> Result<bool, AwsError> {
-    let mut aliases = aws.kms().list_aliases().key_id(id).into_paginator().items().send();
-    while let Some(alias) = aliases.next().await {
-        if alias?.alias_name.as_deref() == Some(name) {
-            return Ok(true);
-        }
+    match aws.kms().describe_key().key_id(name).send().await.map_err(AwsError::from) {
+        Ok(found) => Ok(found.key_metadata.is_some_and(|key| key.key_id == id)),
+        Err(error) if error.class == ErrorClass::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
-    Ok(false)
 }
 
 /// Reads a customer key and its tags; AWS's own keys and keys that wait for their deletion are `None`.
