@@ -115,9 +115,10 @@ async fn run_command(command: &StateCommand, context: &Context, spec: &Spec) -> 
             append(context, spec, &log, "state rm", addresses.iter().map(forget).collect()).await?;
             if out.json {
                 out.document(&json!({ "forgotten": addresses }));
-            }
-            for address in addresses.iter().filter(|_| !out.json) {
-                out.line(format!("forgot {address}; it stays in AWS"));
+            } else {
+                for address in addresses {
+                    out.line(format!("forgot {address}; it stays in AWS"));
+                }
             }
         }
         StateCommand::Mv { from, to } => {

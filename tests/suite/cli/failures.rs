@@ -87,3 +87,13 @@ fn stop_says_what_was_not_begun() {
     exit 1
     ");
 }
+
+#[test]
+fn a_secret_without_its_variable_says_what_to_set() {
+    let head = "opora: 1\nenvironment: research\naccount: \"123456789012\"\nregion: us-east-1\n";
+    let secret = "resources:\n  secretsmanager_secret:\n    token: { value: { from_env: OPORA_TEST_UNSET } }\n";
+    let ended = Terminal::with(&format!("{head}{secret}")).run("apply --yes --sandbox");
+    assert_eq!(ended.code, Some(1), "{ended}");
+    assert!(ended.err.contains("OPORA_TEST_UNSET") && ended.err.contains("help: set the variable"), "{ended}");
+    assert!(!ended.err.contains("answered"), "AWS was not asked: {ended}");
+}

@@ -47,7 +47,16 @@ fn what_a_selection_leaves_alone_is_still_there() {
     terminal.write("opora.yaml", &spec.replace("a: {}", "a: { strategy: spread }"));
     assert_eq!(terminal.run("plan --target placement_group.a --sandbox --out saved.opora").code, Some(2));
     let audit = terminal.run("audit --plan saved.opora --json").json();
-    let text = audit.to_string();
-    assert!(!text.contains("account_without_budget_alert\",\"severity\":\"medium\",\"verdict\":\"fail\""), "{text}");
+    let mut findings = audit["findings"].as_array().unwrap().iter();
+    let alert = findings.find(|finding| finding["check"] == "account_without_budget_alert").unwrap();
+    assert_eq!(alert["verdict"], "pass", "{alert}");
     assert_eq!(terminal.run("apply saved.opora --sandbox").code, Some(0));
+}
+
+#[test]
+fn a_waivers_file_that_is_missing_is_said_by_validate() {
+    let spec = format!("{HEAD}controls: {{ waivers: waivers.yaml }}\nresources:\n  placement_group:\n    a: {{}}\n");
+    let ended = Terminal::with(&spec).run("validate");
+    assert_eq!(ended.code, Some(1), "{ended}");
+    assert!(ended.err.contains("CLI009") && ended.err.contains("waivers.yaml"), "{ended}");
 }

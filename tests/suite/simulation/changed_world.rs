@@ -8,11 +8,10 @@ use opora::aws::Aws;
 use opora::aws::bulk::BULK_MIN;
 use opora::aws::kinds;
 use opora::aws::resource::{Changes, Deletion, ErasedUpdate, Kind};
-use opora::diagnostic::Diagnostic;
 use opora::engine;
 use opora::graph::Address;
 use opora::kind::{Owner, Seen, normalise};
-use opora::plan::{Plan, compare, resolve_all};
+use opora::plan::{compare, resolve_all};
 use opora::sandbox::Conditions;
 use opora::spec::Environment;
 use opora::state::Record;
@@ -116,10 +115,6 @@ impl Victim {
         let _ = self.kind.update(update).await;
         self.seen(record).await.digest() != before.digest()
     }
-
-    async fn refusals(&self, plan: &Plan, since: jiff::Timestamp) -> Vec<Diagnostic> {
-        changes_since(&self.aws, &kinds::get, plan, since).await
-    }
 }
 
 /// Makes so many changes to the sample of a kind, each after a plan.
@@ -146,7 +141,7 @@ async fn play(kind: &'static dyn Kind, count: u64, tally: &Mutex<Tally>) {
         // Long enough for CloudTrail to tell of it.
         victim.life.sandbox.clock().advance(1_000.0);
         let calls = victim.life.sandbox.call_count();
-        let refusals = victim.refusals(&plan, since).await;
+        let refusals = changes_since(&victim.aws, &kinds::get, &plan, since).await;
         let what = format!("{name}, draw {draws}");
         let own = victim.address.to_string();
         let refusal = refusals.iter().find(|found| found.detail.as_deref().is_some_and(|text| text.starts_with(&own)));
@@ -199,7 +194,7 @@ fn a_tag_that_pages_do_not_show_yet_is_refused() {
         let arn = state.resources[&changed].attributes["arn"].as_str().unwrap();
         let tag = victim.outsider.logs().tag_resource().resource_arn(arn).tags("owner", "somebody");
         tag.send().await.expect("the group is tagged");
-        let refusals = victim.refusals(&plan, since).await;
+        let refusals = changes_since(&victim.aws, &kinds::get, &plan, since).await;
         let [refusal] = refusals.as_slice() else { panic!("one resource was changed: {refusals:#?}") };
         let detail = refusal.detail.as_deref().unwrap_or_default();
         assert!(detail.starts_with(&changed.to_string()) && detail.contains("somebody"), "{detail}");
