@@ -63,9 +63,9 @@ pub fn kind_page(kind: &KindSchema) -> String {
     out.push_str(&format!("\nAn interrupted create is found again by {identity}.\n"));
     if kind.holds_data {
         out.push_str(
-            "\nIt holds data: a plan deletes or replaces one only where the loss is allowed, or where it is found ",
+            "\nIt holds data: a plan deletes or replaces one only where the loss is allowed, or where AWS shows that it ",
         );
-        out.push_str("empty. See [what is protected](../guards.md).\n");
+        out.push_str("is empty. See [what is protected](../guards.md).\n");
     }
     out
 }

@@ -43,13 +43,20 @@ pub fn render(
 pub fn count_line(diagnostics: &[Diagnostic]) -> String {
     let count = |severity, name: &str| {
         let count = diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count();
-        (count > 0).then(|| format!("{count} {name}{}", if count == 1 { "" } else { "s" }))
+        (count > 0).then(|| counted(count, name))
     };
     [count(Severity::Error, "error"), count(Severity::Warning, "warning"), count(Severity::Note, "note")]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+/// Counts things: `1 resource`, `2 resources`.
+pub fn counted(count: impl fmt::Display, name: &str) -> String {
+    let count = count.to_string();
+    let plural = if count == "1" { "" } else { "s" };
+    format!("{count} {name}{plural}")
 }
 
 fn render_one(

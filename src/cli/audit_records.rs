@@ -13,6 +13,7 @@ use crate::aws::ClockOffset;
 use crate::controls::{Audit, RecordEvidence, RecordKind, Verdict};
 use crate::engine::{DriftFound, LiveAccount};
 use crate::jobs::{self, Stage};
+use crate::render::counted;
 use crate::report;
 use crate::state::{Entry, RunId, State, StateError, StateLog};
 
@@ -74,8 +75,8 @@ fn inventory(context: &Context, account: &LiveAccount) -> RecordEvidence {
     let managed = account.resources.iter().filter(|resource| resource.address.is_some()).count();
     let complete = account.unlisted.is_empty() && account.unread.is_empty();
     let summary = format!(
-        "{} resources of {} kinds listed, {managed} managed, {} kinds or resources could not be read",
-        account.resources.len(),
+        "{} of {} kinds listed, {managed} managed, {} kinds or resources could not be read",
+        counted(account.resources.len(), "resource"),
         context.schemas.iter().count(),
         account.unlisted.len() + account.unread.len(),
     );
@@ -86,7 +87,7 @@ fn inventory(context: &Context, account: &LiveAccount) -> RecordEvidence {
 fn apply_log(state: &State, location: &str) -> RecordEvidence {
     let unfinished = state.runs.iter().filter(|run| run.finished.is_none()).count();
     let verdict = if state.runs.is_empty() { Verdict::Unknown } else { passes(unfinished == 0) };
-    let summary = format!("{} runs recorded, {unfinished} of them did not end in order", state.runs.len());
+    let summary = format!("{} recorded, {unfinished} of them did not end in order", counted(state.runs.len(), "run"));
     evidence(RecordKind::ApplyLog, verdict, summary, location)
 }
 

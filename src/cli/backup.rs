@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::state;
 use crate::aws::Aws;
 use crate::diagnostic::Diagnostic;
+use crate::render::counted;
 use crate::spec::{DiskFiles, Environment, Files};
 use crate::state::{Role, Store, Subject, holds_private_key, write_backup};
 
@@ -74,12 +75,11 @@ async fn backup(args: &Backup, context: &Context, spec: &Spec) -> Result<(), Ref
         context.out.document(&json!({ "backup": name, "manifest": manifest }));
     } else {
         context.out.line(format!(
-            "backup {name} in {}: {} entries of the log with {} resources, {} file{}",
+            "backup {name} in {}: the log up to entry {} with {}, {}",
             store.location(),
             manifest.number,
-            manifest.resources,
-            manifest.files.len(),
-            if manifest.files.len() == 1 { "" } else { "s" },
+            counted(manifest.resources, "resource"),
+            counted(manifest.files.len(), "file"),
         ));
     }
     Ok(())

@@ -16,6 +16,7 @@ use super::{Global, apply, audit, destroy, drift, job, plan, validate};
 use crate::aws::Aws;
 use crate::diagnostic::Diagnostic;
 use crate::kind::Scope;
+use crate::render::counted;
 use crate::state::State;
 
 static EXAMPLES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/examples");
@@ -177,7 +178,8 @@ impl Journey<'_> {
         expect(destroy::run(&args(), &context).await, &[Exit::Done])?;
         let spec = context.load()?;
         let state = context.load_state(&context.open_state(&spec.environment, None)?).await?;
-        self.out.line(format!("{} resources of {} are left in the state.", state.resources.len(), scope.environment));
+        let left = counted(state.resources.len(), "resource");
+        self.out.line(format!("Left in the state of {}: {left}.", scope.environment));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use super::output::Style;
 use super::plan_text::change_text;
 use crate::aws::history::Writers;
 use crate::engine::{self, DriftFound, DriftWriters};
+use crate::render::counted;
 
 /// Arguments of `opora drift`.
 #[derive(Debug, Args)]
@@ -43,7 +44,7 @@ async fn find(args: &DriftArgs, context: &Context, spec: &Spec) -> Result<Exit, 
     let connected = context.connect(&spec.environment.scope).await?;
     let log = context.open_state(&spec.environment, Some(&connected.aws))?;
     let state = context.load_state(&log).await?;
-    out.busy(&format!("reading {} resources", state.resources.len()));
+    out.busy(&format!("reading {}", counted(state.resources.len(), "resource")));
     let found = engine::find_drift(&connected.aws, &context.schemas, &state, !args.managed_only).await;
     let writers = if args.no_who {
         None

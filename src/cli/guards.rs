@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::output::Style;
 use super::state;
 use crate::engine::{self, Guarded, Protection};
+use crate::render::counted;
 
 /// Arguments of `opora guards`.
 #[derive(Debug, Args)]
@@ -49,7 +50,7 @@ async fn list(context: &Context, spec: &Spec) -> Result<(), Refused> {
     }
     let all = state.resources.keys().chain(spec.environment.resources.keys());
     let count = all.collect::<std::collections::BTreeSet<_>>().len();
-    out.line(format!("{} of {count} resources are guarded", guards.len()));
+    out.line(format!("{} of {} guarded", guards.len(), counted(count, "resource")));
     Ok(())
 }
 
@@ -69,7 +70,7 @@ fn reasons(guarded: &Guarded) -> Vec<(&'static str, String)> {
         let how = if guarded.allow_data_loss {
             "its loss is allowed"
         } else {
-            "deleted or replaced only with `allow_data_loss`, or where it is found empty"
+            "deleted or replaced only with `allow_data_loss`, or where AWS shows that it is empty"
         };
         out.push(("holds data", how.to_owned()));
     }

@@ -13,6 +13,7 @@ use crate::diagnostic::Diagnostic;
 use crate::engine;
 use crate::graph::Address;
 use crate::plan::{Plan, PlanFile, Selection};
+use crate::render::counted;
 use crate::state::{State, StateLog};
 
 /// Which resources a plan is about.
@@ -137,7 +138,7 @@ pub(crate) async fn make(
     }
     out.timings.begin("reading");
     let region = &spec.environment.scope.region;
-    out.busy(&format!("reading {} resources in {region}", state.resources.len()));
+    out.busy(&format!("reading {} in {region}", counted(state.resources.len(), "resource")));
     let before = connected.aws.calls();
     let started = connected.aws.now();
     let environment = &spec.environment;
@@ -149,8 +150,8 @@ pub(crate) async fn make(
     let took = connected.aws.now().duration_since(started).as_secs_f64();
     if !state.resources.is_empty() {
         let (made, throttled) = (calls.total() - before.total(), calls.throttled - before.throttled);
-        let count = state.resources.len();
-        out.note(format!("reading {count} resources in {region} … {made} calls, {throttled} throttled, {took:.1} s"));
+        let (count, made) = (counted(state.resources.len(), "resource"), counted(made, "call"));
+        out.note(format!("reading {count} in {region} … {made}, {throttled} throttled, {took:.1} s"));
     }
     out.timings.begin("planning");
     let plan = engine::make_plan(environment, schemas, &state, &observed, selection, destroy)?;

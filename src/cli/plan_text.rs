@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::output::{Output, Style};
 use crate::plan::{Action, Change, FieldChange, Plan, Reason};
+use crate::render::counted;
 use crate::value::{display_unknown, unreadable_reason, whole_unknown};
 
 /// The longest value that is printed whole, in characters.
@@ -134,7 +135,8 @@ pub(crate) fn summary(plan: &Plan) -> String {
     let parts: Vec<String> =
         parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
     if parts.is_empty() {
-        format!("no changes: {} resources are as the spec says", counts.unchanged)
+        let are = if counts.unchanged == 1 { "is" } else { "are" };
+        format!("no changes: {} {are} as the spec says", counted(counts.unchanged, "resource"))
     } else {
         format!("{}, {} unchanged", parts.join(", "), counts.unchanged)
     }

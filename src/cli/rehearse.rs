@@ -22,6 +22,7 @@ use crate::engine;
 use crate::kind::Scope;
 use crate::plan::Plan;
 use crate::rehearse::{Input, Rehearsal, Stage, rehearse};
+use crate::render::counted;
 use crate::sandbox::{Conditions, QUOTAS, Sandbox};
 use crate::state::State;
 
@@ -170,7 +171,8 @@ fn print(context: &Context, spec: &Spec, plan: &Plan, done: &Rehearsal, quotas: 
         (1, _) => "1 thing would fail".to_owned(),
         (count, _) => format!("{count} things would fail"),
     };
-    let looked = format!("{} resources of the account copied, {} steps tried", done.copied, done.done);
+    let looked =
+        format!("{} of the account copied, {} tried", counted(done.copied, "resource"), counted(done.done, "step"));
     out.line(format!("{verdict}; {looked}. Nothing was written."));
     out.note(
         "quotas: the account's own for IAM and Elastic IPs, else AWS's published defaults (`--quota NAME=NUMBER`)",

@@ -10,6 +10,7 @@ use super::context::{Context, Refused, Spec};
 use super::exit::Exit;
 use super::{backup, plan, state};
 use crate::diagnostic::Diagnostic;
+use crate::render::counted;
 use crate::state::{Entry, LogCopy, Manifest, Restored, RunId, State, StateError, Store};
 
 /// Arguments of `opora restore`.
@@ -100,7 +101,11 @@ fn say(context: &Context, name: &str, copy: &LogCopy, text: &str) {
         let (number, resources) = (copy.state.number, copy.state.resources.len());
         context.out.document(&json!({ "backup": name, "number": number, "resources": resources, "text": text }));
     } else {
-        context.out.line(format!("{} entries with {} resources", copy.state.number, copy.state.resources.len()));
+        context.out.line(format!(
+            "the log up to entry {} with {}",
+            copy.state.number,
+            counted(copy.state.resources.len(), "resource")
+        ));
         context.out.line(text);
     }
 }
@@ -114,7 +119,7 @@ fn same(there: &State, copy: &State) -> bool {
 
 /// Says what a replacement would change, by address.
 fn differences(there: &State, copy: &State) -> Vec<String> {
-    let mut out = vec![format!("{} entries there, {} in the backup", there.number, copy.number)];
+    let mut out = vec![format!("the log there is at entry {}, the backup's at {}", there.number, copy.number)];
     for (address, record) in &there.resources {
         match copy.resources.get(address) {
             None => out.push(format!("- {address}  {}", record.id)),
@@ -167,7 +172,7 @@ async fn restore_files(args: &Restore, context: &Context, folder: &Path) -> Resu
     if context.out.json {
         context.out.document(&json!({ "backup": name, "files": manifest.files, "inputs": manifest.subject.inputs }));
     } else {
-        context.out.line(format!("wrote {} files of backup {name} below {}", files.len(), folder.display()));
+        context.out.line(format!("wrote {} of backup {name} below {}", counted(files.len(), "file"), folder.display()));
         if !manifest.subject.inputs.is_empty() {
             context.out.line(format!("it was made with --input {}", manifest.subject.inputs.join(" --input ")));
         }

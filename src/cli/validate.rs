@@ -8,6 +8,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::output::diagnostics_json;
 use crate::diagnostic::Diagnostic;
+use crate::render::counted;
 
 /// Arguments of `opora validate`.
 #[derive(Debug, Args)]
@@ -41,9 +42,11 @@ pub(crate) fn run(_: &Validate, context: &Context) -> Exit {
     } else {
         context.out.diagnostics(&loaded.diagnostics, &loaded.sources, &loaded.locator);
         match errors {
-            0 => context.out.line(format!("{name} is valid: {resources} resources, {warnings} warnings")),
-            1 => context.out.complain(format!("1 error in {name}")),
-            _ => context.out.complain(format!("{errors} errors in {name}")),
+            0 => {
+                let (resources, warnings) = (counted(resources, "resource"), counted(warnings, "warning"));
+                context.out.line(format!("{name} is valid: {resources}, {warnings}"));
+            }
+            _ => context.out.complain(format!("{} in {name}", counted(errors, "error"))),
         }
     }
     if loaded.diagnostics.iter().any(Diagnostic::is_error) { Exit::Failed } else { Exit::Done }

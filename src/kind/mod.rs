@@ -20,7 +20,7 @@ pub use observed::{Holding, Owner, Seen, SeenResource, Tags};
 pub(crate) use overlap::{is_public, overlap, statements_of};
 pub use policy::{PolicyDocument, canonical_policy};
 pub(crate) use rules::{canonical_rules, port_range};
-pub use schema::{ArgumentDoc, OnChange, SchemaNode, Shape};
+pub use schema::{ArgumentDoc, Arn, OnChange, SchemaNode, Shape};
 pub(crate) use schema::{describe, enum_values, is_policy, shape, step, unwrap_nullable};
 
 use crate::graph::Address;

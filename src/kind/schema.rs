@@ -9,14 +9,34 @@
 //! resource does not leave; `x-waits` marks the days between a deletion and the end. Extensions stand on the property
 //! itself.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::value::{Segment, join_key, segments};
+
+/// Stands in a schema for a text that is an ARN: `#[schemars(with = "Vec<Arn>")]`.
+///
+/// A field that is one ARN says `extend("format" = "arn")` instead.
+pub struct Arn;
+
+impl JsonSchema for Arn {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Arn".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "arn" })
+    }
+}
 
 /// What happens when the value of an argument changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

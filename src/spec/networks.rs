@@ -86,12 +86,11 @@ fn check_apart(group: &[Network<'_>], diagnostics: &mut Vec<Diagnostic>) {
     for next in group {
         match widest {
             Some(last) if last.0.contains(&next.0) => {
-                let (label, first) =
-                    (format!("`{}` of {}", next.0, next.1), format!("overlaps `{}` of {}", last.0, last.1));
+                let earlier = format!("`{}` of {}", last.0, last.1);
                 diagnostics.push(
                     Diagnostic::error("SPEC041", "networks overlap")
-                        .at_argument(next.1, next.2, label)
-                        .at_argument(last.1, last.2, first)
+                        .at_argument(next.1, next.2, format!("`{}` of {} overlaps {earlier}", next.0, next.1))
+                        .at_argument(last.1, last.2, earlier)
                         .help("give each its own range; `subnet(prefix=…, index=each.index)` does"),
                 );
             }

@@ -10,19 +10,12 @@ use super::inputs::shown;
 use super::policy::{self, Step};
 use super::suggest;
 use crate::diagnostic::{Diagnostic, Span};
-use crate::graph::Address;
 use crate::kind::{KindSchema, Shape, describe, enum_values, shape, unwrap_nullable};
 use crate::value::{has_unknown, join_index, join_key, matches, whole_unknown};
 use crate::yaml::{Node, NodeValue};
 
 /// Checks the arguments of one resource; what is known already is not reported twice.
-pub(super) fn arguments(
-    schema: &KindSchema,
-    address: &Address,
-    value: &Value,
-    node: &Node,
-    diagnostics: &mut Vec<Diagnostic>,
-) {
+pub(super) fn arguments(schema: &KindSchema, value: &Value, node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     let mut check = Check { kind: schema.name, found: Vec::new() };
     let here = Place { node: Some(node), span: address_span(node), path: String::new() };
     check.value(schema.arguments.as_value(), value, &here);
@@ -31,7 +24,6 @@ pub(super) fn arguments(
             diagnostics.push(diagnostic);
         }
     }
-    let _ = address;
 }
 
 /// A resource with no entries has an empty span; its label then stands where the map would.
@@ -152,7 +144,8 @@ impl Check<'_> {
                 format!("write a list: [{}]", plain(value))
             }
             (Shape::Object | Shape::Map(_), _) => "write a map of `name: value`".to_owned(),
-            _ => String::new(),
+            (Shape::Boolean, _) => "write `true` or `false`".to_owned(),
+            _ => format!("`opora explain {}` shows what it takes", self.kind),
         };
         self.report("SPEC013", "wrong type", place, label, help);
     }

@@ -28,7 +28,7 @@ use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, Poll, until, while_not_yet};
 use crate::aws::{Aws, AwsError};
 use crate::graph::PhysicalId;
-use crate::kind::{Actions, Identity, PolicyDocument, Scope, canonical_policy};
+use crate::kind::{Actions, Arn, Identity, PolicyDocument, Scope, canonical_policy};
 use trust::Trust;
 
 /// An IAM role, with its trust, its inline policies and the policies attached to it.
@@ -66,7 +66,7 @@ pub struct Arguments {
     pub policies: BTreeMap<String, PolicyDocument>,
     /// ARNs of policies that are made elsewhere: AWS's own, or the account's.
     #[serde(default)]
-    #[schemars(extend("x-set" = true, "x-access" = true))]
+    #[schemars(with = "Vec<Arn>", extend("x-set" = true, "x-access" = true))]
     pub attach: Vec<String>,
     /// Tags.
     #[serde(default)]

@@ -326,7 +326,7 @@ impl<'x> Expander<'x> {
         let (each, references) = each.map_or((None, BTreeSet::new()), |(each, references)| (Some(each), references));
         let mut frame = Frame { unit, each, references };
         let mut raw = self.evaluate(&declaration.arguments, &mut frame);
-        validate::arguments(schema, address, &raw, &declaration.arguments, self.diagnostics);
+        validate::arguments(schema, &raw, &declaration.arguments, self.diagnostics);
         if schema.takes_tags() {
             self.add_tags(&mut raw, declaration);
         }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::kind::{PolicyDocument, canonical_policy, overlap, statements_of};
+use crate::kind::{Arn, PolicyDocument, canonical_policy, overlap, statements_of};
 
 /// Who may take the role on.
 ///
@@ -28,11 +28,11 @@ pub struct Trust {
     pub source_arn: String,
     /// Accounts, by their 12-digit ids; their own IAM policies decide who of them.
     #[serde(default)]
-    #[schemars(extend("x-set" = true))]
+    #[schemars(inner(regex(pattern = r"^[0-9]{12}$")), extend("x-set" = true))]
     pub accounts: Vec<String>,
     /// Roles and users, by their ARNs; everybody (`*`) can only be named in a `document`.
     #[serde(default)]
-    #[schemars(extend("x-set" = true))]
+    #[schemars(with = "Vec<Arn>", extend("x-set" = true))]
     pub principals: Vec<String>,
     /// A text that accounts and principals have to bring, against misuse of a third party as a deputy.
     #[serde(default)]

@@ -46,9 +46,10 @@ pub(super) fn parse(input: &Value, known: &[Known]) -> Result<Vec<Filter>, AwsEr
 }
 
 impl Filter {
-    /// Tells whether it looks at tags alone.
-    pub(super) fn is_of_tags(&self) -> bool {
-        matches!(self.target, Target::Tag(_) | Target::TagKey)
+    /// Tells whether it looks at one of these members.
+    pub(super) fn looks_at(&self, members: &[&str]) -> bool {
+        let Target::Path(path) = &self.target else { return false };
+        members.contains(&path.split('.').next().unwrap_or(path))
     }
 
     /// Tells whether a resource passes.

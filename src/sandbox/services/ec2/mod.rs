@@ -109,16 +109,19 @@ fn describe(
     ids: (&str, fn(&str) -> AwsError),
     known: &[filter::Known],
 ) -> Answer {
-    describe_as(call, input, kept, ids, known, |_, _| {})
+    describe_as(call, input, kept, ids, known, &[], |_, _| {})
 }
 
 /// Answers a describe operation whose resources look otherwise than they are kept; filters see what is shown.
+///
+/// `made` names the members that `show` makes.
 fn describe_as(
     call: &mut Call<'_>,
     input: &Value,
     (collection, result): (&str, &str),
     (ids, missing): (&str, fn(&str) -> AwsError),
     known: &[filter::Known],
+    made: &[&str],
     show: impl Fn(&Call<'_>, &mut Value),
 ) -> Answer {
     vpc::ensure_default(call);
@@ -131,11 +134,11 @@ fn describe_as(
     for id in &wanted {
         call.get(collection, id).ok_or_else(|| missing(id))?;
     }
-    // Tags are shown as they are kept, and most of those who look for tags find one resource among many.
-    let (tags, others): (Vec<_>, Vec<_>) =
-        filter::parse(input, known)?.into_iter().partition(filter::Filter::is_of_tags);
+    // Most of those who filter look for one resource among many: only what passes is shown.
+    let (kept, others): (Vec<_>, Vec<_>) =
+        filter::parse(input, known)?.into_iter().partition(|filter| !filter.looks_at(made));
     let mut rows = call.select(collection, |id, row| {
-        (wanted.is_empty() || wanted.contains(&id)) && tags.iter().all(|filter| filter.fits(row))
+        (wanted.is_empty() || wanted.contains(&id)) && kept.iter().all(|filter| filter.fits(row))
     });
     for (_, row) in &mut rows {
         show(call, row);

@@ -89,6 +89,7 @@ fn describe_route_tables(call: &mut Call<'_>, input: &Value) -> Answer {
             ("route.state", "Routes.State"),
             ("vpc-id", "VpcId"),
         ],
+        &["Routes"],
         route::show,
     )
 }

@@ -150,6 +150,7 @@ fn describe_security_groups(call: &mut Call<'_>, input: &Value) -> Answer {
             ("owner-id", "OwnerId"),
             ("vpc-id", "VpcId"),
         ],
+        &["IpPermissions", "IpPermissionsEgress"],
         |call, group| {
             let rules = rule::of_group(call, text(group, "GroupId"));
             group["IpPermissions"] = permission::grouped(&rules, false);

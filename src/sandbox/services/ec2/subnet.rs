@@ -163,6 +163,7 @@ fn describe_subnets(call: &mut Call<'_>, input: &Value) -> Answer {
             ("ipv6-cidr-block-association.ipv6-cidr-block", "Ipv6CidrBlockAssociationSet.Ipv6CidrBlock"),
             ("vpc-id", "VpcId"),
         ],
+        &["AvailableIpAddressCount"],
         |call, subnet| {
             let used = interface::count(call, text(subnet, "SubnetId"));
             let free = subnet["AvailableIpAddressCount"].as_u64().unwrap_or_default();
