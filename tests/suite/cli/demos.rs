@@ -14,7 +14,7 @@ fn the_demo_leaves_its_files_in_the_folder_that_it_names() {
         assert!(terminal.path("journey").join(name).exists(), "{name}");
     }
     assert!(ended.out.contains("last written by arn:aws:iam::123456789012:user/sandbox at "), "{ended}");
-    assert!(ended.out.contains("0 resources of research are left in the state."), "{ended}");
+    assert!(ended.out.contains("Left in the state of research: 0 resources."), "{ended}");
     let left: Vec<_> = std::fs::read_dir(terminal.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["journey"], "it writes nowhere else");
 

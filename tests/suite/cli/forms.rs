@@ -23,14 +23,14 @@ fn a_backup_is_made_and_needs_no_bringing_back() {
     let named = |line: &str| {
         let ended = terminal.run(line).to_string();
         let ended = Regex::new(r"\d{8}T\d{6}\.\d+Z").unwrap().replace_all(&ended, "[name]").into_owned();
-        Regex::new(r"\d+ entries").unwrap().replace_all(&ended, "[n] entries").into_owned()
+        Regex::new(r"entry \d+").unwrap().replace_all(&ended, "entry [n]").into_owned()
     };
     assert_snapshot!(named("backup copy --sandbox"), @"
-    backup [name].json in copy: [n] entries of the log with 3 resources, 1 file
+    backup [name].json in copy: the log up to entry [n] with 3 resources, 1 file
     exit 0
     ");
     assert_snapshot!(named("restore copy --sandbox"), @"
-    [n] entries with 3 resources
+    the log up to entry [n] with 3 resources
     the state has all that the backup has; nothing was written
     exit 0
     ");

@@ -33,13 +33,13 @@ fn what_is_protected_is_listed_with_the_reason() {
     let terminal = Terminal::with(GUARDED);
     assert_snapshot!(terminal.run("guards"), @"
     kms_key.data
-      holds data       deleted or replaced only with `allow_data_loss`, or where it is found empty
+      holds data       deleted or replaced only with `allow_data_loss`, or where AWS shows that it is empty
       waiting period   7 days from its deletion, in which it can be brought back
     s3_bucket.logs
       holds data       its loss is allowed
     vpc.main
       prevent_destroy  in the spec, and not applied yet
-    3 of 4 resources are guarded
+    3 of 4 resources guarded
     exit 0
     ");
     let terminal = applied();
@@ -50,13 +50,13 @@ fn what_is_protected_is_listed_with_the_reason() {
     );
     assert_snapshot!(terminal.run("guards"), @"
     kms_key.data  [uuid]
-      holds data       deleted or replaced only with `allow_data_loss`, or where it is found empty
+      holds data       deleted or replaced only with `allow_data_loss`, or where AWS shows that it is empty
       waiting period   7 days from its deletion, in which it can be brought back
     s3_bucket.logs  acme-guarded
       holds data       its loss is allowed
     vpc.main  vpc-[id]  (no longer in the spec)
       prevent_destroy  in the state: no plan deletes it
-    3 of 4 resources are guarded
+    3 of 4 resources guarded
     exit 0
     ");
     assert_snapshot!(terminal.run("guards --json"), @r#"

@@ -262,10 +262,10 @@ fn networks() {
         ╭─[t.yaml:11:46]
      10 │     a: { vpc: $(vpc.good.id), zone: a, cidr: 10.0.0.0/20 }
         ·                                              ─────┬─────
-        ·                                                   ╰── overlaps `10.0.0.0/20` of subnet.a
+        ·                                                   ╰── `10.0.0.0/20` of subnet.a
      11 │     b: { vpc: $(vpc.good.id), zone: b, cidr: 10.0.8.0/21 }
         ·                                              ─────┬─────
-        ·                                                   ╰── `10.0.8.0/21` of subnet.b
+        ·                                                   ╰── `10.0.8.0/21` of subnet.b overlaps `10.0.0.0/20` of subnet.a
         ╰────
       help: give each its own range; `subnet(prefix=…, index=each.index)` does
 
