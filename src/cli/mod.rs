@@ -32,11 +32,15 @@ mod state;
 mod timings;
 mod validate;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use serde_json::json;
 
+use crate::diagnostic::{Diagnostic, SourceMap};
+use crate::spec::Locator;
 use context::Context;
 use exit::Exit;
 use output::{Color, Output};
@@ -160,11 +164,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let failed = error.use_stderr();
-            let _ = error.print();
-            return if failed { Exit::Failed.into() } else { Exit::Done.into() };
-        }
+        Err(error) => return not_parsed(&error).into(),
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let out = Output::new(&cli.global, no_color);
@@ -179,6 +179,22 @@ pub fn main() -> ExitCode {
     let exit = runtime.block_on(run(cli.command, &context));
     context.out.print_timings();
     exit.into()
+}
+
+/// Prints the help that was asked for, or why the command line can't be read.
+fn not_parsed(error: &clap::Error) -> Exit {
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let refused = Diagnostic::error("CLI012", "the command line can't be read")
+            .detail(text.strip_prefix("error: ").unwrap_or(&text).trim_end())
+            .help("`opora --help` lists the commands, `opora COMMAND --help` what one takes");
+        let diagnostics = output::diagnostics_json(&[refused], &SourceMap::default(), &Locator::default());
+        let text = serde_json::to_string_pretty(&json!({ "diagnostics": diagnostics })).unwrap_or_default();
+        let _ = writeln!(std::io::stdout(), "{text}");
+    } else {
+        let _ = error.print();
+    }
+    if error.use_stderr() { Exit::Failed } else { Exit::Done }
 }
 
 async fn run(command: Command, context: &Context) -> Exit {

@@ -100,6 +100,27 @@ fn errors_are_json_where_json_is_asked_for() {
 }
 
 #[test]
+fn a_command_line_that_is_not_one_is_json_where_json_is_asked_for() {
+    let json = Terminal::empty().run("aply --json");
+    assert_eq!(json.code, Some(1));
+    let said = &json.json()["diagnostics"][0];
+    assert_eq!(said["code"], "CLI012");
+    assert!(said["detail"].as_str().unwrap().contains("a similar subcommand exists: 'apply'"), "{said}");
+}
+
+#[test]
+fn texts_that_are_no_arns() {
+    let spec = SPEC.replace(
+        "resources:\n",
+        "resources:\n  iam_role:\n    \"no\": { trust: { principals: [ana], accounts: [\"12\"] }, attach: [AdministratorAccess] }\n",
+    );
+    let json = Terminal::with(&spec).run("validate --json").json();
+    let said = json["diagnostics"].as_array().unwrap();
+    let codes: Vec<&str> = said.iter().map(|one| one["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["SPEC043", "SPEC015", "SPEC043"], "{json}");
+}
+
+#[test]
 fn files_that_are_no_plans() {
     let terminal = Terminal::with(SPEC);
     terminal.write("notes.txt", "to do");
