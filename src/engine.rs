@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,6 +22,9 @@ use crate::plan::{
 };
 use crate::spec::{Environment, Lifecycle};
 use crate::state::{DeposedRecord, State, StateError};
+
+/// How long after a change AWS may not show it everywhere.
+const FRESH: SignedDuration = SignedDuration::from_mins(3);
 
 /// What was read for a plan.
 #[derive(Debug, Clone, Default)]
@@ -295,7 +299,16 @@ pub async fn apply_plan(
     state: &State,
     on_failure: OnFailure,
 ) -> Result<apply::Report, StateError> {
-    apply::run(session, plan, known(state), &state.touched, on_failure).await
+    let fresh = unsettled(state, session.aws.now());
+    apply::run(session, plan, known(state), fresh, on_failure).await
+}
+
+/// Returns what AWS may not show everywhere yet: what was written about a moment ago, and what was made and never
+/// completed, for nobody knows when its last call was.
+fn unsettled(state: &State, now: Timestamp) -> BTreeSet<Address> {
+    let touched = state.touched.iter().filter(|(_, at)| now.duration_since(**at) < FRESH).map(|(address, _)| address);
+    let incomplete = state.resources.iter().filter(|(_, record)| !record.complete).map(|(address, _)| address);
+    touched.chain(incomplete).cloned().collect()
 }
 
 /// Compares the recorded resources with AWS; with `unmanaged`, lists what else there is of all kinds.
@@ -477,4 +490,35 @@ pub async fn read_account(aws: &Aws, state: &State) -> LiveAccount {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Record;
+
+    #[test]
+    fn what_was_never_completed_is_unsettled_however_long_ago_it_was_made() {
+        let now: Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+        let ago = |minutes| now - SignedDuration::from_mins(minutes);
+        let mut state = State::default();
+        for (name, minutes, complete) in [("old", 60, true), ("new", 1, true), ("begun", 60, false)] {
+            let address: Address = format!("kms_key.{name}").parse().unwrap();
+            let record = Record {
+                kind: "kms_key".to_owned(),
+                id: PhysicalId(name.to_owned()),
+                generation: 1,
+                arguments: Value::Null,
+                attributes: Value::Null,
+                references: Vec::new(),
+                lifecycle: Value::Null,
+                complete,
+                recorded: None,
+            };
+            state.touched.insert(address.clone(), ago(minutes));
+            state.resources.insert(address, record);
+        }
+        let found: Vec<String> = unsettled(&state, now).iter().map(Address::to_string).collect();
+        assert_eq!(found, ["kms_key.begun", "kms_key.new"]);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,9 +22,6 @@ use crate::kind::Seen;
 use crate::plan::{Bound, Known, KnownResources, Plan, Step, StepKind};
 use crate::state::{State, StateError};
 use crate::value::{self, unreadable_reason};
-
-/// How long after a change AWS may not show it everywhere.
-const FRESH: SignedDuration = SignedDuration::from_mins(3);
 
 /// The shortest attribute that is taken for a name: an id or an ARN, no word.
 const FRESH_NAME_MIN: usize = 8;
@@ -194,7 +191,8 @@ fn differences(before: &Seen, now: &Seen) -> Vec<String> {
 
 /// Runs the plan; `on_failure` says what a failed step stops.
 ///
-/// `known` holds the arguments and attributes of everything in the state, `touched` when each was written about.
+/// `known` holds the arguments and attributes of everything in the state, `fresh` names what AWS may not show
+/// everywhere yet.
 ///
 /// # Errors
 /// Returns the log's error: without the log nothing is begun, and what is in flight is not waited for.
@@ -202,13 +200,10 @@ pub async fn run(
     session: &Session<'_>,
     plan: &Plan,
     known: KnownResources,
-    touched: &BTreeMap<Address, Timestamp>,
+    fresh: BTreeSet<Address>,
     on_failure: OnFailure,
 ) -> Result<Report, StateError> {
-    let mut run = Run::new(session, plan, known, on_failure);
-    let now = session.aws.now();
-    let fresh = touched.iter().filter(|(_, at)| now.duration_since(**at) < FRESH);
-    run.fresh = fresh.map(|(address, _)| address.clone()).collect();
+    let mut run = Run::new(session, plan, known, fresh, on_failure);
     session.leased(run.all()).await?;
     if on_failure == OnFailure::Rollback && !run.report.failed.is_empty() && !session.stop.requested() {
         run.report.rollback = Some(session.leased(run.roll_back()).await?);
@@ -244,7 +239,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(session: &'a Session<'a>, plan: &'a Plan, known: KnownResources, on_failure: OnFailure) -> Self {
+    fn new(
+        session: &'a Session<'a>,
+        plan: &'a Plan,
+        known: KnownResources,
+        fresh: BTreeSet<Address>,
+        on_failure: OnFailure,
+    ) -> Self {
         let mut followers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for step in &plan.steps {
             for needed in &step.after {
@@ -255,7 +256,7 @@ impl<'a> Run<'a> {
             session,
             plan,
             known,
-            fresh: BTreeSet::new(),
+            fresh,
             gone: Arc::default(),
             waiting: plan.steps.iter().map(|step| (step.number, (step, step.after.len()))).collect(),
             ready: plan.steps.iter().filter(|step| step.after.is_empty()).map(|step| step.number).collect(),

@@ -219,7 +219,7 @@ async fn run(input: &Input<'_>, plan: &Plan) -> Result<apply::Report, StateError
         events: &|_| {},
         stop: Stop::default(),
     };
-    let report = apply::run(&session, plan, engine::known(input.state), &BTreeMap::new(), OnFailure::Continue).await?;
+    let report = apply::run(&session, plan, engine::known(input.state), BTreeSet::new(), OnFailure::Continue).await?;
     writer.release().await?;
     Ok(report)
 }
