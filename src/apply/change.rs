@@ -165,7 +165,7 @@ impl<'a> Change<'a> {
             .filter(|(name, value)| !value.is_null() && self.arguments.get(name).is_none() && !schema.is_local(name));
         let default = |name: &str| schema.property(name).and_then(|node| node.get("default")).cloned();
         reset
-            .filter(move |(name, value)| default(name).as_ref() != Some(value))
+            .filter(move |(name, value)| default(name).as_ref() != Some(value) && !schema.rests(name, value))
             .filter(move |(name, value)| seen.arguments.get(*name) == Some(value))
             .map(|(name, _)| name.as_str())
             .collect::<Vec<_>>()

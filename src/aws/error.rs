@@ -352,6 +352,8 @@ fn classify(service: &str, code: &str, message: &str) -> ErrorClass {
         | "OwnershipControlsNotFoundError"
         | "ServerSideEncryptionConfigurationNotFoundError"
         | "NoSuchCORSConfiguration"
+        | "NoSuchConfiguration"
+        | "ReplicationConfigurationNotFoundError"
         | "InvalidPlacementGroup.Unknown"
         | "NatGatewayNotFound"
         | "InvalidID"
@@ -453,6 +455,7 @@ fn classify(service: &str, code: &str, message: &str) -> ErrorClass {
             || code.ends_with("LimitExceededException")
             || code.contains("Quota")
             || code == "TooManyBuckets"
+            || code == "TooManyConfigurations"
             || code == "MaximumNumberOfTrailsExceededException" =>
         {
             ErrorClass::Quota

@@ -9,6 +9,7 @@ mod error;
 mod fence;
 pub mod history;
 pub mod kinds;
+mod misnamed;
 mod pacing;
 pub mod resource;
 mod seam;

@@ -31,6 +31,7 @@ use serde::Serialize;
 
 use super::error::iam_prefix;
 use super::fence::Gate;
+use super::misnamed;
 use super::pacing::Pacing;
 
 /// What is needed to reach AWS, or something that answers like it.
@@ -223,7 +224,7 @@ impl HttpConnector for PacedConnector {
                 pacing.throttled(&service, &operation);
                 counter.add(|counts| counts.throttled += 1);
             }
-            Ok(response)
+            misnamed::corrected(&operation, response).await
         })
     }
 }

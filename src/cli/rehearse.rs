@@ -183,15 +183,14 @@ fn print(context: &Context, spec: &Spec, plan: &Plan, done: &Rehearsal, quotas: 
 struct SandboxStage {
     sandbox: Sandbox,
     aws: Aws,
-    stranger: Aws,
+    scope: Scope,
 }
 
 impl SandboxStage {
     fn new(scope: &Scope) -> Self {
         let sandbox = Sandbox::in_memory(SEED);
-        let stranger = Scope { account: STRANGER.to_owned(), ..scope.clone() };
-        let (aws, stranger) = (connect_sandbox(&sandbox, scope), connect_sandbox(&sandbox, &stranger));
-        Self { sandbox, aws, stranger }
+        let aws = connect_sandbox(&sandbox, scope);
+        Self { sandbox, aws, scope: scope.clone() }
     }
 }
 
@@ -200,8 +199,9 @@ impl Stage for SandboxStage {
         self.aws.clone()
     }
 
-    fn stranger(&self) -> Aws {
-        self.stranger.clone()
+    fn stranger(&self, account: Option<&str>) -> Aws {
+        let account = account.unwrap_or(STRANGER).to_owned();
+        connect_sandbox(&self.sandbox, &Scope { account, ..self.scope.clone() })
     }
 
     fn open(&self, region: &Region) {

@@ -6,8 +6,8 @@
 //! what or what is logged, as policies and `x-rules` do by themselves; `x-claims` a list of what belongs to one
 //! resource of the kind at a time; `x-local` marks arguments that AWS does not give back, `x-volatile` attributes
 //! that an update in place may change, `x-broken` the values of an attribute that tell of a state which the
-//! resource does not leave; `x-waits` marks the days between a deletion and the end. Extensions stand on the property
-//! itself.
+//! resource does not leave; `x-waits` marks the days between a deletion and the end; `x-rest` is the value that a reset
+//! leaves where AWS can't go back to none. Extensions stand on the property itself.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -132,6 +132,11 @@ impl SchemaNode {
     /// Tells whether an update in place may change the top-level attribute of `path`.
     pub fn is_volatile(&self, path: &str) -> bool {
         self.top_flag(path, "x-volatile")
+    }
+
+    /// Tells whether the top-level argument `name` has the value that a reset leaves.
+    pub fn rests(&self, name: &str, value: &Value) -> bool {
+        self.property(name).and_then(|node| node.get("x-rest")) == Some(value)
     }
 
     /// Returns the first attribute whose value tells that the resource is beyond repair: its name and value.

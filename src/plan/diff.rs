@@ -84,6 +84,7 @@ impl Walk<'_> {
             }
             match seen.get(key) {
                 Some(value) if unreadable_reason(value).is_some() => self.unread(&path, value),
+                Some(value) if self.kind.arguments.rests(&path, value) => {}
                 Some(value) if !value.is_null() => self.change(&path, Some(value), None),
                 _ if self.kind.arguments.is_local(&path) => self.change(&path, Some(old), None),
                 _ => {}

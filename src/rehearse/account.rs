@@ -82,12 +82,24 @@ impl Account {
     }
 }
 
+/// Returns the buckets that a bucket is replicated to, each with the account that is said to have it.
+fn destinations(bucket: &Value) -> impl Iterator<Item = (String, Option<String>)> {
+    let rules = bucket["replication"]["rules"].as_array().into_iter().flatten();
+    rules.filter_map(|rule| {
+        let (_, name) = rule["destination"]["bucket"].as_str()?.split_once(":::")?;
+        Some((name.to_owned(), rule["destination"]["account"].as_str().map(str::to_owned)))
+    })
+}
+
 /// Says what a plan asks of the account beside its resources.
 pub(super) fn questions(plan: &Plan, region: &str) -> Questions {
     let mut out = Questions::default();
     let text = |step: &crate::plan::Step, name: &str| step.arguments[name].as_str().map(str::to_owned);
     for step in &plan.steps {
         let (made, gone) = (step.kind == StepKind::Create, step.kind == StepKind::Delete);
+        if step.resource == "s3_bucket" && !gone {
+            out.destinations.extend(destinations(&step.arguments));
+        }
         match step.resource.as_str() {
             "cloudtrail_trail" => out.organization |= step.arguments["organization"] == true,
             "s3_bucket" if made => out.new_buckets.extend(text(step, "name")),

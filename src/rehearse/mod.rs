@@ -35,8 +35,8 @@ const LEASE: SignedDuration = SignedDuration::from_secs(86_400);
 pub trait Stage: Send + Sync {
     /// Returns clients of the account's administrator there.
     fn aws(&self) -> Aws;
-    /// Returns clients of another account's administrator there.
-    fn stranger(&self) -> Aws;
+    /// Returns clients of another account's administrator there: of the one that is named, or of any.
+    fn stranger(&self, account: Option<&str>) -> Aws;
     /// Lifts all quotas, and tells what the region offers.
     fn open(&self, region: &Region);
     /// Exchanges ids everywhere, so that the copy bears the account's own.
@@ -119,7 +119,8 @@ async fn set_up(
     let mut refused: Vec<String> = refused;
     refused.extend(around.principals.attach(&stage).await);
     refused.extend(around.network.write(&stage, &mut copied.ids).await);
-    refused.extend(around.names.write(&stage, &input.stage.stranger(), &copied.ids).await);
+    let stranger = |account: Option<&str>| input.stage.stranger(account);
+    refused.extend(around.names.write(&stage, &stranger, &copied.ids).await);
     out.unknown.extend(refused.into_iter().map(|what| format!("not in the copy: {what}")));
     let missing = &copied.missing;
     out.unknown.extend(missing.iter().map(|(what, reason)| format!("not wholly in the copy: {what}: {reason}")));

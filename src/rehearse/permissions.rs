@@ -111,8 +111,11 @@ fn asked(input: &Input<'_>, step: &Step, called: &BTreeSet<String>) -> Vec<Quest
     let region = input.scope.region.clone();
     let mut out = vec![Question { actions, resource: arn.or_else(predicted), region: region.clone() }];
     if writes.contains(&"iam:PassRole") {
-        crate::value::walk_leaves(&step.arguments, "", &mut |_, leaf| {
+        let arguments = &kind.schema().arguments;
+        crate::value::walk_leaves(&step.arguments, "", &mut |path, leaf| {
             let role = leaf.as_str().filter(|text| text.starts_with("arn:") && text.contains(":role/"));
+            // The schema ends where a policy begins: whom that names gets nothing passed.
+            let role = role.filter(|_| arguments.at(path).is_some());
             out.extend(role.map(|role| Question {
                 actions: BTreeSet::from(["iam:PassRole".to_owned()]),
                 resource: Some(role.to_owned()),
@@ -142,6 +145,14 @@ fn action_of(call: &str) -> String {
         "s3:GetPublicAccessBlock" => "s3:GetBucketPublicAccessBlock",
         "s3:PutBucketLifecycleConfiguration" | "s3:DeleteBucketLifecycle" => "s3:PutLifecycleConfiguration",
         "s3:GetBucketLifecycleConfiguration" => "s3:GetLifecycleConfiguration",
+        "s3:PutBucketReplication" | "s3:DeleteBucketReplication" => "s3:PutReplicationConfiguration",
+        "s3:GetBucketReplication" => "s3:GetReplicationConfiguration",
+        "s3:PutBucketAccelerateConfiguration" => "s3:PutAccelerateConfiguration",
+        "s3:GetBucketAccelerateConfiguration" => "s3:GetAccelerateConfiguration",
+        "s3:PutBucketIntelligentTieringConfiguration" | "s3:DeleteBucketIntelligentTieringConfiguration" => {
+            "s3:PutIntelligentTieringConfiguration"
+        }
+        "s3:ListBucketIntelligentTieringConfigurations" => "s3:GetIntelligentTieringConfiguration",
         "s3:DeleteBucketTagging" => "s3:PutBucketTagging",
         "s3:PutBucketCors" | "s3:DeleteBucketCors" => "s3:PutBucketCORS",
         "s3:GetBucketCors" => "s3:GetBucketCORS",

@@ -22,8 +22,8 @@ from botocore.exceptions import ClientError
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = {"bedrock_runtime": "bedrock-runtime", "sagemaker_runtime": "sagemaker-runtime",
          "tagging": "resourcegroupstaggingapi"}
-# What has no success or no error of its own: S3 knows no replication and no web site here, and the rest takes no input.
-NEVER_ANSWERED = {("s3", "GetBucketReplication"), ("s3", "GetBucketWebsite")}
+# What has no success or no error of its own: S3 knows no web site here, and the rest takes no input.
+NEVER_ANSWERED = {("s3", "GetBucketWebsite")}
 NEVER_REFUSED = {
     ("bedrock", "DeleteModelInvocationLoggingConfiguration"), ("bedrock", "GetModelInvocationLoggingConfiguration"),
     # They answer a list of what could not be done.
@@ -173,8 +173,8 @@ def later(server):
 class Refused:
     """Checks that a call is refused with a code, or with any: `with refused("NotFoundException"): ...`."""
 
-    def __init__(self, code, status=None):
-        self.code, self.status = code, status
+    def __init__(self, code, status=None, says=""):
+        self.code, self.status, self.says = code, status, says
 
     def __enter__(self):
         return self
@@ -184,6 +184,7 @@ class Refused:
         if not isinstance(error, ClientError):
             return False
         assert self.code in (None, error.response["Error"]["Code"]), error.response
+        assert self.says in error.response["Error"]["Message"], error.response
         if self.status:
             assert error.response["ResponseMetadata"]["HTTPStatusCode"] == self.status
         self.error = error.response

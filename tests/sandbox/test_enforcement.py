@@ -329,6 +329,21 @@ def test_a_role_that_is_passed_has_to_be_allowed(user, role, refused):
         elsewhere.create_model(ModelName="c", ExecutionRoleArn=machine, PrimaryContainer=container)
 
 
+def test_a_replication_passes_its_role(user, role, client, bucket, account, refused):
+    copies, copier = f"copies-{account}", role(service="s3.amazonaws.com")
+    client("s3").create_bucket(Bucket=copies)
+    for name in [bucket, copies]:
+        client("s3").put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    rule = {"Status": "Enabled", "Priority": 1, "Filter": {"Prefix": ""}, "DeleteMarkerReplication": {"Status": "Disabled"},
+            "Destination": {"Bucket": f"arn:aws:s3:::{copies}"}}
+    request = {"Bucket": bucket, "ReplicationConfiguration": {"Role": copier, "Rules": [rule]}}
+    replicate = allow("s3:PutReplicationConfiguration")
+    with refused("AccessDenied", 403, f"not authorized to perform: iam:PassRole on resource: {copier}"):
+        user(replicate)("s3").put_bucket_replication(**request)
+    user(replicate, allow("iam:PassRole", copier, Condition={
+        "StringEquals": {"iam:PassedToService": "s3.amazonaws.com"}}))("s3").put_bucket_replication(**request)
+
+
 def test_operations_have_the_actions_that_the_reference_lists(user, bucket, client, account, refused):
     """Operation and action differ in name: the action allows it, the operation's name does not."""
     s3 = client("s3")
@@ -339,6 +354,12 @@ def test_operations_have_the_actions_that_the_reference_lists(user, bucket, clie
         ("s3", "s3:ListBucket", "s3:HeadBucket", lambda it: it.head_bucket(Bucket=bucket)),
         ("s3", "s3:ListAllMyBuckets", "s3:ListBuckets", lambda it: it.list_buckets()),
         ("s3", "s3:GetEncryptionConfiguration", "s3:GetBucketEncryption", lambda it: it.get_bucket_encryption(Bucket=bucket)),
+        ("s3", "s3:GetAccelerateConfiguration", "s3:GetBucketAccelerateConfiguration",
+         lambda it: it.get_bucket_accelerate_configuration(Bucket=bucket)),
+        ("s3", "s3:GetIntelligentTieringConfiguration", "s3:ListBucketIntelligentTieringConfigurations",
+         lambda it: it.list_bucket_intelligent_tiering_configurations(Bucket=bucket)),
+        ("s3", "s3:PutReplicationConfiguration", "s3:DeleteBucketReplication",
+         lambda it: it.delete_bucket_replication(Bucket=bucket)),
         ("s3", "s3:GetObjectVersion", "s3:GetObject", lambda it: it.get_object(Bucket=bucket, Key="v", VersionId=version)),
         ("s3", "s3:ListBucketVersions", "s3:ListObjectVersions", lambda it: it.list_object_versions(Bucket=bucket)),
         ("s3", "s3:PutObject", "s3:CreateMultipartUpload", lambda it: it.create_multipart_upload(Bucket=bucket, Key="m")),

@@ -264,11 +264,207 @@ def test_cors_notifications_and_the_rest(s3, bucket, refused):
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=bridge)
     assert "EventBridgeConfiguration" in s3.get_bucket_notification_configuration(Bucket=bucket)
     assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "BucketOwner"
-    assert "Status" not in s3.get_bucket_accelerate_configuration(Bucket=bucket)
-    with refused("ReplicationConfigurationNotFoundError", 404):
-        s3.get_bucket_replication(Bucket=bucket)
     with refused("NoSuchWebsiteConfiguration", 404):
         s3.get_bucket_website(Bucket=bucket)
+
+
+def test_acceleration(s3, bucket, account, refused):
+    def put_status(name, status):
+        s3.put_bucket_accelerate_configuration(Bucket=name, AccelerateConfiguration={"Status": status})
+
+    assert "Status" not in s3.get_bucket_accelerate_configuration(Bucket=bucket)
+    for status in ["Enabled", "Suspended"]:
+        put_status(bucket, status)
+        assert s3.get_bucket_accelerate_configuration(Bucket=bucket)["Status"] == status
+    with refused("MalformedXML", 400):
+        put_status(bucket, "Off")
+    with refused("MalformedXML", 400):
+        s3.put_bucket_accelerate_configuration(Bucket=bucket, AccelerateConfiguration={})
+    dotted = f"with.dots.{account}"
+    s3.create_bucket(Bucket=dotted)
+    with refused("InvalidRequest", 400, "periods"):
+        put_status(dotted, "Suspended")
+    with refused("NoSuchBucket", 404):
+        s3.get_bucket_accelerate_configuration(Bucket="none-here")
+
+
+@pytest.fixture
+def copies(s3, account):
+    """A bucket to replicate to."""
+    name = f"copies-{account}"
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+def test_replication(s3, bucket, copies, account, refused):
+    role = f"arn:aws:iam::{account}:role/copier"  # S3 looks for it when it copies
+    rule = {"Status": "Enabled", "Priority": 1, "Filter": {"Prefix": ""}, "DeleteMarkerReplication": {"Status": "Disabled"},
+            "Destination": {"Bucket": f"arn:aws:s3:::{copies}"}}
+
+    def put_rules(*rules, role=role):
+        s3.put_bucket_replication(Bucket=bucket, ReplicationConfiguration={"Role": role, "Rules": list(rules)})
+
+    def set_versioning(name, status):
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": status})
+
+    with refused("ReplicationConfigurationNotFoundError", 404):
+        s3.get_bucket_replication(Bucket=bucket)
+    with refused("InvalidRequest", 400, "Versioning must be 'Enabled'"):
+        put_rules(rule)
+    set_versioning(bucket, "Enabled")
+    put_rules(rule, {**rule, "ID": "mine", "Priority": 2, "Filter": {"Tag": {"Key": "k", "Value": "v"}}})
+    kept = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]
+    assert kept["Role"] == role
+    assert kept["Rules"][0]["ID"] and kept["Rules"][0] == {**rule, "ID": kept["Rules"][0]["ID"]}
+    assert kept["Rules"][1]["ID"] == "mine"
+    with refused("InvalidBucketState", 409, "first delete the replication configuration"):
+        set_versioning(bucket, "Suspended")
+    set_versioning(copies, "Suspended")  # which stops the copying, and is not refused
+    with refused("InvalidRequest", 400, "Destination bucket must have versioning enabled"):
+        put_rules(rule)
+    s3.delete_bucket_replication(Bucket=bucket)
+    s3.delete_bucket_replication(Bucket=bucket)
+    with refused("ReplicationConfigurationNotFoundError", 404):
+        s3.get_bucket_replication(Bucket=bucket)
+    set_versioning(bucket, "Suspended")
+    with refused("NoSuchBucket", 404):
+        s3.delete_bucket_replication(Bucket="none-here")
+
+
+def test_replication_rules(s3, client, bucket, copies, account, refused):
+    for name in [bucket, copies]:
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    other = "999999999999"
+    foreign = client("s3", account=other)
+    foreign.create_bucket(Bucket=f"foreign-{account}")
+    foreign.put_bucket_versioning(Bucket=f"foreign-{account}", VersioningConfiguration={"Status": "Enabled"})
+    on, off = {"Status": "Enabled"}, {"Status": "Disabled"}
+    minutes = {"Minutes": 15}
+    tag = {"Key": "k", "Value": "v"}
+    role = f"arn:aws:iam::{account}:role/copier"
+
+    def rule(destination=None, name=copies, **more):
+        found = {"Status": "Enabled", "Priority": 1, "Filter": {"Prefix": ""}, "DeleteMarkerReplication": off,
+                 "Destination": {"Bucket": f"arn:aws:s3:::{name}", **(destination or {})}, **more}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def put_rules(*rules, role=role):
+        s3.put_bucket_replication(Bucket=bucket, ReplicationConfiguration={"Role": role, "Rules": list(rules)})
+
+    kms = {"SourceSelectionCriteria": {"SseKmsEncryptedObjects": on}}
+    key = {"EncryptionConfiguration": {"ReplicaKmsKeyID": "arn:aws:kms:us-east-1:111122223333:key/k"}}
+    timed = {"ReplicationTime": {"Status": "Enabled", "Time": minutes}, "Metrics": {**on, "EventThreshold": minutes}}
+    owned = {"Account": other, "AccessControlTranslation": {"Owner": "Destination"}}
+    for good in [
+        rule({"StorageClass": "GLACIER_IR", "Metrics": on}),
+        rule(key, **kms),
+        rule({"EncryptionConfiguration": {"UseSourceMultiRegionKey": on}}, **kms),
+        rule(timed, SourceSelectionCriteria={"ReplicaModifications": on}),
+        rule(owned, name=f"foreign-{account}"),
+        rule(Filter={"And": {"Prefix": "a", "Tags": [tag]}}),
+        rule(Filter={"Not": {"Prefix": "a"}}, DeleteMarkerReplication=on),
+        rule(Filter={}),
+        rule(Filter=None, Priority=None, DeleteMarkerReplication=None, Prefix="a"),
+    ]:
+        put_rules(good)
+        kept = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]["Rules"][0]
+        assert {**good, "ID": kept["ID"]} == kept
+    for code, bad in [
+        ("InvalidRequest", rule(Priority=None)),
+        ("InvalidRequest", rule(Priority=-1)),
+        ("InvalidRequest", rule(DeleteMarkerReplication=None)),
+        ("InvalidRequest", rule(Filter=None, Prefix="a")),
+        ("MalformedXML", rule(Prefix="a")),
+        ("MalformedXML", rule(Filter={"Prefix": "a", "Tag": tag})),
+        ("MalformedXML", rule(ExistingObjectReplication=on)),
+        ("InvalidRequest", rule(Filter={"Tag": tag}, DeleteMarkerReplication=on)),
+        ("InvalidRequest", rule(Filter={"Not": {"Tag": tag}}, DeleteMarkerReplication=on)),
+        ("InvalidRequest", rule(SourceSelectionCriteria={})),
+        ("InvalidRequest", rule(**kms)),
+        ("InvalidRequest", rule(key)),
+        ("InvalidRequest", rule({"AccessControlTranslation": {"Owner": "Destination"}})),
+        ("InvalidArgument", rule({"Account": other})),
+        ("InvalidRequest", rule({"ReplicationTime": timed["ReplicationTime"]})),
+        ("InvalidRequest", rule({**timed, "Metrics": off})),
+        ("InvalidArgument", rule({**timed, "ReplicationTime": {"Status": "Enabled", "Time": {"Minutes": 30}}})),
+        ("InvalidArgument", rule({**timed, "Metrics": on})),
+        ("InvalidArgument", rule({"Metrics": {**on, "EventThreshold": minutes}})),
+        ("InvalidArgument", rule(ID="x" * 256)),
+        ("InvalidArgument", rule(ID="ü")),
+        ("InvalidRequest", rule(name=bucket)),
+        ("InvalidRequest", rule(name="none-here")),
+        ("InvalidArgument", rule({"Bucket": copies})),
+    ]:
+        with refused(code, 400):
+            put_rules(bad)
+    with refused("InvalidRequest", 400, "duplicate priority 1"):
+        put_rules(rule(), rule())
+    with refused("InvalidArgument", 400, "unique"):
+        put_rules(rule(ID="a"), rule(ID="a", Priority=2))
+    with refused("MalformedXML", 400):
+        put_rules()
+    with refused("InvalidArgument", 400):
+        put_rules(rule(), role="copier")
+    with refused("AccessDenied", 403):
+        put_rules(rule(), role=f"arn:aws:iam::{other}:role/copier")
+
+
+def test_intelligent_tiering(s3, bucket, refused):
+    def tiers(**days):
+        return [{"AccessTier": f"{tier}_ACCESS", "Days": count} for tier, count in days.items()]
+
+    def put_tiers(tierings, id="cold", **more):
+        configuration = {"Id": id, "Status": "Enabled", "Tierings": tierings, **more}
+        s3.put_bucket_intelligent_tiering_configuration(
+            Bucket=bucket, Id="cold" if id == "another" else id, IntelligentTieringConfiguration=configuration)
+        return configuration
+
+    def listed(**more):
+        return s3.list_bucket_intelligent_tiering_configurations(Bucket=bucket, **more)
+
+    assert "IntelligentTieringConfigurationList" not in listed() and listed()["IsTruncated"] is False
+    for method in [s3.get_bucket_intelligent_tiering_configuration, s3.delete_bucket_intelligent_tiering_configuration]:
+        with refused("NoSuchConfiguration", 404):
+            method(Bucket=bucket, Id="cold")
+    put_tiers(tiers(ARCHIVE=90))
+    kept = put_tiers(tiers(ARCHIVE=90, DEEP_ARCHIVE=180), Filter={"Prefix": "a"})  # takes the place of the first
+    answer = s3.get_bucket_intelligent_tiering_configuration(Bucket=bucket, Id="cold")
+    assert answer["IntelligentTieringConfiguration"] == kept
+    assert listed()["IntelligentTieringConfigurationList"] == [kept]
+    tag = {"Key": "k", "Value": "v"}
+    put_tiers(tiers(DEEP_ARCHIVE=730), id="tagged", Filter={"Tag": tag})
+    put_tiers(tiers(ARCHIVE=730), id="both", Status="Disabled", Filter={"And": {"Prefix": "a", "Tags": [tag]}})
+    assert [one["Id"] for one in listed()["IntelligentTieringConfigurationList"]] == ["both", "cold", "tagged"]
+    for code, tierings, more in [
+        ("InvalidArgument", tiers(ARCHIVE=89), {}),
+        ("InvalidArgument", tiers(DEEP_ARCHIVE=179), {}),
+        ("InvalidArgument", tiers(ARCHIVE=731), {}),
+        ("InvalidArgument", tiers(ARCHIVE=200, DEEP_ARCHIVE=200), {}),
+        ("InvalidArgument", tiers(ARCHIVE=90) * 2, {}),
+        ("InvalidArgument", tiers(ARCHIVE=90), {"Filter": {"Prefix": ""}}),
+        ("InvalidArgument", tiers(ARCHIVE=90), {"Filter": {"And": {"Tags": [tag]}}}),
+        ("InvalidArgument", tiers(ARCHIVE=90), {"id": "x" * 65}),
+        ("InvalidArgument", tiers(ARCHIVE=90), {"id": "with space"}),
+        ("MalformedXML", tiers(ARCHIVE=90), {"id": "another"}),
+        ("MalformedXML", tiers(ARCHIVE=90), {"Filter": {"Prefix": "a", "Tag": tag}}),
+        ("MalformedXML", tiers(WARM=90), {}),
+        ("MalformedXML", [], {}),
+    ]:
+        with refused(code, 400):
+            put_tiers(tierings, **more)
+    s3.delete_bucket_intelligent_tiering_configuration(Bucket=bucket, Id="cold")
+    assert [one["Id"] for one in listed()["IntelligentTieringConfigurationList"]] == ["both", "tagged"]
+    for number in range(100):
+        put_tiers(tiers(ARCHIVE=90), id=f"n{number:03}")
+    first = listed()
+    assert first["IsTruncated"] and len(first["IntelligentTieringConfigurationList"]) == 100
+    rest = listed(ContinuationToken=first["NextContinuationToken"])
+    assert [one["Id"] for one in rest["IntelligentTieringConfigurationList"]] == ["n099", "tagged"]
+    with refused("InvalidArgument", 400):
+        listed(ContinuationToken="!")
+    with refused("NoSuchBucket", 404):
+        s3.list_bucket_intelligent_tiering_configurations(Bucket="none-here")
 
 
 # Objects

@@ -1,6 +1,7 @@
 //! The integration test suite, one binary so that the SDK crates are linked once.
 #![expect(clippy::unwrap_used, reason = "all of this crate is tests, its fixtures included")]
 
+mod bucket_settings;
 mod bulk;
 mod cli;
 mod conformance;

@@ -137,6 +137,11 @@ pub fn ec2_error(status: u16, code: &str, message: &str) -> Fate {
     )
 }
 
+/// Answers as S3 does.
+pub fn s3_error(status: u16, code: &str, message: &str) -> Fate {
+    answer(status, "application/xml", &format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>"))
+}
+
 fn answer(status: u16, kind: &'static str, body: &str) -> Fate {
     let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
     response.headers_mut().insert("content-type", kind);

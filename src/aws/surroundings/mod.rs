@@ -27,6 +27,8 @@ pub struct Questions {
     pub new_buckets: BTreeSet<String>,
     /// Buckets that are to be deleted.
     pub old_buckets: BTreeSet<String>,
+    /// Buckets that others are to be replicated to, with the account that each is said to belong to.
+    pub destinations: BTreeMap<String, Option<String>>,
     /// Services that endpoints lead to, in full (`com.amazonaws.us-east-1.kms`).
     pub services: BTreeSet<String>,
     /// AWS's own policies that are to be attached.

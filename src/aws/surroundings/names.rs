@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{
+    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, VersioningConfiguration,
+};
 use futures::future::join_all;
 
 use super::{Ids, Questions, or_unknown};
@@ -12,22 +15,36 @@ use crate::aws::{Aws, AwsError};
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     foreign_buckets: BTreeSet<String>,
+    far_destinations: BTreeMap<String, Holder>,
     filled_buckets: BTreeSet<String>,
     leaving_secrets: BTreeSet<String>,
     /// Aliases and the keys that they name.
     aliases: BTreeMap<String, String>,
 }
 
+/// Who has a bucket that is none of this account's in this region.
+#[derive(Debug, Clone)]
+enum Holder {
+    /// This account, in another region.
+    Own,
+    /// Another account, with its number where the spec says it.
+    Another(Option<String>),
+}
+
 pub(super) async fn read(aws: &Aws, questions: &Questions) -> (Names, Vec<String>) {
     let mut unknown = Vec::new();
     let (foreign, filled, secrets, aliases) = futures::join!(
-        foreign(aws, &questions.new_buckets),
+        foreign(aws, questions),
         filled(aws, &questions.old_buckets),
         leaving_secrets(aws),
         aliases(aws)
     );
+    let (foreign_buckets, far_destinations) = or_unknown("names of buckets", foreign, &mut unknown);
+    let unseen = |name: &String| format!("whether bucket {name} keeps versions, as replication to it needs");
+    unknown.extend(far_destinations.keys().map(unseen));
     let names = Names {
-        foreign_buckets: or_unknown("names of buckets", foreign, &mut unknown),
+        foreign_buckets,
+        far_destinations,
         filled_buckets: or_unknown("contents of buckets", filled, &mut unknown),
         leaving_secrets: or_unknown("secrets that wait for their deletion", secrets, &mut unknown),
         aliases: or_unknown("aliases of keys", aliases, &mut unknown),
@@ -35,23 +52,32 @@ pub(super) async fn read(aws: &Aws, questions: &Questions) -> (Names, Vec<String
     (names, unknown)
 }
 
-/// Finds which of the wanted names are somebody else's: taken, and not in this account's own list.
-async fn foreign(aws: &Aws, wanted: &BTreeSet<String>) -> Result<BTreeSet<String>, AwsError> {
+/// Finds which of the wanted names are somebody else's: taken, and not in this account's own list. Finds besides which
+/// destinations of a replication are there, but not in this account's region.
+async fn foreign(aws: &Aws, questions: &Questions) -> Result<(BTreeSet<String>, BTreeMap<String, Holder>), AwsError> {
+    let wanted: BTreeSet<&String> = questions.new_buckets.iter().chain(questions.destinations.keys()).collect();
     if wanted.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(Default::default());
     }
-    let mut own = BTreeSet::new();
+    let mut own = BTreeMap::new();
     let mut pages = aws.s3().list_buckets().max_buckets(1000).into_paginator().send();
     while let Some(page) = pages.next().await {
-        own.extend(page?.buckets.unwrap_or_default().into_iter().filter_map(|bucket| bucket.name));
+        let page = page?.buckets.unwrap_or_default();
+        own.extend(page.into_iter().filter_map(|bucket| Some((bucket.name?, bucket.bucket_region))));
     }
-    let heads = wanted.difference(&own).map(|name| async move {
+    let heads = wanted.into_iter().filter(|name| !own.contains_key(*name)).map(|name| async move {
         let answer = aws.s3().head_bucket().bucket(name).send().await.map_err(AwsError::from);
-        (name.clone(), answer.map(|_| ()).map_or_else(AwsError::absent, |()| Ok(Some(()))))
+        (name, answer.map(|_| ()).map_or_else(AwsError::absent, |()| Ok(Some(()))))
     });
     // Any answer but "there is none" says that the name is taken: a redirect and a denial do as well.
     let taken = join_all(heads).await.into_iter().filter(|(_, answer)| !matches!(answer, Ok(None)));
-    Ok(taken.map(|(name, _)| name).collect())
+    let taken: BTreeSet<&String> = taken.map(|(name, _)| name).collect();
+    let far = questions.destinations.iter().filter_map(|(name, account)| match own.get(name) {
+        Some(region) => (region.as_deref() != Some(aws.region())).then(|| (name.clone(), Holder::Own)),
+        None => taken.contains(name).then(|| (name.clone(), Holder::Another(account.clone()))),
+    });
+    let far = far.collect();
+    Ok((questions.new_buckets.iter().filter(|name| taken.contains(name)).cloned().collect(), far))
 }
 
 async fn filled(aws: &Aws, wanted: &BTreeSet<String>) -> Result<BTreeSet<String>, AwsError> {
@@ -98,8 +124,9 @@ async fn aliases(aws: &Aws) -> Result<BTreeMap<String, String>, AwsError> {
 }
 
 impl Names {
-    /// Takes the names in the copy; `stranger` is another account there. Returns what the copy would not take.
-    pub async fn write(&self, copy: &Aws, stranger: &Aws, ids: &Ids) -> Vec<String> {
+    /// Takes the names in the copy; `stranger` is another account there, the one that is named or any. Returns what the
+    /// copy would not take.
+    pub async fn write(&self, copy: &Aws, stranger: &(dyn Fn(Option<&str>) -> Aws + Sync), ids: &Ids) -> Vec<String> {
         let mut refused = Vec::new();
         let mut note = |what: String, answer: Result<(), AwsError>| {
             if let Err(error) = answer {
@@ -107,7 +134,14 @@ impl Names {
             }
         };
         for name in &self.foreign_buckets {
-            note(format!("bucket {name}"), make_bucket(stranger, name).await);
+            note(format!("bucket {name}"), make_bucket(&stranger(None), name).await);
+        }
+        for (name, holder) in &self.far_destinations {
+            let made = match holder {
+                Holder::Own => make_destination(copy, name).await,
+                Holder::Another(account) => make_destination(&stranger(account.as_deref()), name).await,
+            };
+            note(format!("bucket {name}"), made);
         }
         for name in &self.filled_buckets {
             note(format!("an object in {name}"), fill(copy, name).await);
@@ -126,11 +160,18 @@ impl Names {
 async fn make_bucket(aws: &Aws, name: &str) -> Result<(), AwsError> {
     let mut call = aws.s3().create_bucket().bucket(name);
     if aws.region() != "us-east-1" {
-        let place = aws_sdk_s3::types::BucketLocationConstraint::from(aws.region());
-        let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(place).build();
+        let place = BucketLocationConstraint::from(aws.region());
+        let place = CreateBucketConfiguration::builder().location_constraint(place).build();
         call = call.create_bucket_configuration(place);
     }
     call.send().await?;
+    Ok(())
+}
+
+async fn make_destination(aws: &Aws, name: &str) -> Result<(), AwsError> {
+    make_bucket(aws, name).await?;
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    aws.s3().put_bucket_versioning().bucket(name).versioning_configuration(enabled).send().await?;
     Ok(())
 }
 

@@ -33,6 +33,7 @@ const S3_ROOTS: &[(&str, &str)] = &[
     ("GetObjectAclOutput", "AccessControlPolicy"),
     ("GetObjectAttributesOutput", "GetObjectAttributesResponse"),
     ("GetObjectTaggingOutput", "Tagging"),
+    ("ListBucketIntelligentTieringConfigurationsOutput", "ListIntelligentTieringConfigurationsResult"),
     ("ListBucketsOutput", "ListAllMyBucketsResult"),
     ("ListMultipartUploadsOutput", "ListMultipartUploadsResult"),
     ("ListObjectVersionsOutput", "ListVersionsResult"),

@@ -9,6 +9,7 @@ mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_s3::types::{CreateBucketConfiguration, VersioningConfiguration};
 use opora::apply::{observe, wanted_fields};
 use opora::aws::connect::caller;
 use opora::aws::kinds;
@@ -16,7 +17,7 @@ use opora::plan::Plan;
 use opora::rehearse::{Input, Rehearsal, rehearse};
 use opora::spec::Environment;
 
-use crate::support::{TestSecrets, World};
+use crate::support::{ACCOUNT, REGION, TestSecrets, World, connect_as};
 use stage::TestStage;
 
 async fn rehearsed(world: &World, environment: &Environment, plan: &Plan, stage: &TestStage) -> Rehearsal {
@@ -120,6 +121,38 @@ async fn a_quota_that_the_account_has_passed_is_not_assumed() {
     assert_eq!(done.findings, Vec::new());
     assert!(done.unknown.iter().any(|what| what.contains("`vpcs`: the account has 8")), "{:?}", done.unknown);
     assert_eq!(done.copied, 7);
+}
+
+#[tokio::test]
+async fn a_destination_that_the_copy_can_not_know_raises_no_alarm() {
+    let world = World::new(4);
+    let foreign = connect_as(&world.sandbox, "999988887777", REGION);
+    let far = connect_as(&world.sandbox, ACCOUNT, "eu-west-1");
+    let there = CreateBucketConfiguration::builder().location_constraint("eu-west-1".into()).build();
+    foreign.s3().create_bucket().bucket("foreign-copies").send().await.unwrap();
+    far.s3().create_bucket().bucket("far-copies").create_bucket_configuration(there).send().await.unwrap();
+    for (aws, bucket) in [(&foreign, "foreign-copies"), (&far, "far-copies")] {
+        let enabled = VersioningConfiguration::builder().status("Enabled".into()).build();
+        aws.s3().put_bucket_versioning().bucket(bucket).versioning_configuration(enabled).send().await.unwrap();
+    }
+    let environment = world.load(&crate::sample::spec_of(&serde_json::json!({
+        "iam_role": { "copier": { "trust": { "service": "s3.amazonaws.com" } } },
+        "s3_bucket": { "data": { "name": "acme-data", "versioning": true,
+            "policy": { "Version": "2012-10-17", "Statement": [{ "Effect": "Deny", "Action": "s3:DeleteBucket",
+                "Principal": { "AWS": "$(iam_role.copier.arn)" }, "Resource": "arn:aws:s3:::acme-data" }] },
+            "replication": { "role": "$(iam_role.copier.arn)", "rules": [
+                { "destination": { "bucket": "arn:aws:s3:::foreign-copies", "account": "999988887777",
+                    "owner_override": true } },
+                { "priority": 1, "destination": { "bucket": "arn:aws:s3:::far-copies" } }] } } },
+    })));
+    let plan = world.plan(&environment, false).await.unwrap();
+    let before = world.sandbox.call_count();
+    let done = rehearsed(&world, &environment, &plan, &TestStage::new(&environment.scope)).await;
+    assert_only_reads(&world, before);
+    assert_eq!(done.findings, Vec::new());
+    let unseen = |name: &str| format!("whether bucket {name} keeps versions, as replication to it needs");
+    assert_eq!(done.unknown, [unseen("far-copies"), unseen("foreign-copies")]);
+    world.apply_all(&environment).await;
 }
 
 #[test]

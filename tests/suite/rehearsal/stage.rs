@@ -13,15 +13,14 @@ use crate::support::connect_as;
 pub struct TestStage {
     pub sandbox: Sandbox,
     pub aws: Aws,
-    stranger: Aws,
+    region: String,
 }
 
 impl TestStage {
     pub fn new(scope: &Scope) -> Self {
         let sandbox = Sandbox::in_memory(97);
         let aws = connect_as(&sandbox, &scope.account, &scope.region);
-        let stranger = connect_as(&sandbox, "000000000000", &scope.region);
-        Self { sandbox, aws, stranger }
+        Self { sandbox, aws, region: scope.region.clone() }
     }
 }
 
@@ -30,8 +29,8 @@ impl Stage for TestStage {
         self.aws.clone()
     }
 
-    fn stranger(&self) -> Aws {
-        self.stranger.clone()
+    fn stranger(&self, account: Option<&str>) -> Aws {
+        connect_as(&self.sandbox, account.unwrap_or("000000000000"), &self.region)
     }
 
     fn open(&self, region: &Region) {

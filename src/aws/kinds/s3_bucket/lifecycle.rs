@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::set;
 use crate::aws::resource::Problem;
 use crate::aws::tags::Tags;
 use crate::aws::{AwsError, ErrorClass};
@@ -123,7 +124,7 @@ pub enum StorageClass {
     DeepArchive,
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
 
@@ -151,7 +152,7 @@ fn count(number: Option<u32>) -> Option<i32> {
     number.map(|number| i32::try_from(number).unwrap_or(i32::MAX))
 }
 
-fn number(count: Option<i32>) -> Option<u32> {
+pub(super) fn number(count: Option<i32>) -> Option<u32> {
     count.and_then(|count| u32::try_from(count).ok())
 }
 
@@ -316,12 +317,7 @@ pub(super) fn tag(key: &str, value: &str) -> s3::Tag {
 pub(super) fn check(rules: &[Value]) -> Vec<Problem> {
     let mut out = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
-        let set = |name: &str| match rule.get(name) {
-            Some(Value::Array(items)) => !items.is_empty(),
-            Some(Value::Bool(on)) => *on,
-            Some(value) => !value.is_null(),
-            None => false,
-        };
+        let set = |name: &str| set(rule, name);
         let path = |name: &str| format!("lifecycle_rules[{index}]{name}");
         let actions = [
             "expire_days",
@@ -343,16 +339,14 @@ pub(super) fn check(rules: &[Value]) -> Vec<Problem> {
         if set("noncurrent_keep") && !set("noncurrent_expire_days") {
             out.push(Problem::new(path(".noncurrent_keep"), "`noncurrent_keep` needs `noncurrent_expire_days`"));
         }
-        let tagged = rule.get("tags").and_then(Value::as_object).is_some_and(|tags| !tags.is_empty());
         for name in ["abort_multipart_days", "expire_delete_markers"] {
-            if tagged && set(name) {
+            if set("tags") && set(name) {
                 out.push(Problem::new(path(&format!(".{name}")), "a rule with `tags` can't do this"));
             }
         }
         let transitions = rule.get("transitions").and_then(Value::as_array).into_iter().flatten();
         for (at, transition) in transitions.enumerate() {
-            let set = |name: &str| transition.get(name).is_some_and(|value| !value.is_null());
-            if set("days") == set("on") {
+            if super::set(transition, "days") == super::set(transition, "on") {
                 let path = path(&format!(".transitions[{at}]"));
                 out.push(Problem::new(path, "a transition has either `days` or `on`"));
             }

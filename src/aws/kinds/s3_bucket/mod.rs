@@ -3,19 +3,25 @@
 //! Calls: CreateBucket; PutPublicAccessBlock, PutBucketOwnershipControls, PutBucketPolicy, DeleteBucketPolicy,
 //! PutBucketEncryption, PutBucketVersioning, PutObjectLockConfiguration, PutBucketLifecycleConfiguration,
 //! DeleteBucketLifecycle, PutBucketLogging, PutBucketCors, DeleteBucketCors, PutBucketNotificationConfiguration,
-//! PutBucketTagging; DeleteBucket, before it DeleteObjects and AbortMultipartUpload where data may be lost. Reads: GetBucketTagging, and one
-//! GET per setting that is wanted.
-//! Waits: on new principals of the policy, and until a new bucket answers.
+//! PutBucketAccelerateConfiguration, PutBucketIntelligentTieringConfiguration,
+//! DeleteBucketIntelligentTieringConfiguration, PutBucketReplication, DeleteBucketReplication, PutBucketTagging;
+//! DeleteBucket, before it DeleteObjects and AbortMultipartUpload where data may be lost. Reads: GetBucketTagging, and
+//! one GET per setting that is wanted.
+//! Waits: on new principals of the policy, until a new bucket answers, and on versioning and replication, each of which
+//! S3 refuses until it knows of the other's change.
 //! Traps: names are shared by all accounts. In us-east-1 creating an own bucket again succeeds, so a bucket that
 //! is there is looked at first. "Not configured" is an error of its own per setting; a refused read is not that.
-//! Versioning, once on, can only be suspended. S3 may show a setting a little after it was put.
+//! Versioning and acceleration, once on, can only be suspended. S3 may show a setting a little after it was put.
 
 mod access;
 mod empty;
+mod filter;
 mod lifecycle;
 mod notifications;
 mod read;
+mod replication;
 mod settings;
+mod tiering;
 
 use std::collections::BTreeSet;
 
@@ -30,7 +36,7 @@ use crate::aws::resource::{
     Creation, Deletion, Discovered, Fields, Observation, Problem, ResourceKind, Update, default_name,
 };
 use crate::aws::tags::{Owner, Tags, split};
-use crate::aws::wait::{Bound, Poll, until};
+use crate::aws::wait::{Bound, Poll, until, while_failing};
 use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Holding, Identity, PolicyDocument, Scope};
@@ -38,7 +44,9 @@ use crate::kind::{Actions, Holding, Identity, PolicyDocument, Scope};
 use access::{Ownership, PublicAccessBlock};
 use lifecycle::LifecycleRule;
 use notifications::Notifications;
-use settings::{CorsRule, Encryption, Logging, Retention};
+use replication::Replication;
+use settings::{Acceleration, CorsRule, Encryption, Logging, Retention};
+use tiering::Tiering;
 
 /// The longest bucket name, in characters.
 const NAME_CHARS_MAX: usize = 63;
@@ -93,6 +101,18 @@ pub struct Arguments {
     /// Who is told of what happens to the objects.
     #[serde(default)]
     pub notifications: Notifications,
+    /// Copies of new objects in other buckets; needs `versioning`, here and there.
+    #[serde(default)]
+    pub replication: Option<Replication>,
+    /// Whether clients may use S3's edge locations (transfer acceleration), which costs by the byte. Once it was on it
+    /// can only be suspended. Not for a name with dots.
+    #[serde(default)]
+    #[schemars(extend("x-rest" = "suspended"))]
+    pub acceleration: Option<Acceleration>,
+    /// When objects in the class `INTELLIGENT_TIERING` move to its archive tiers.
+    #[serde(default)]
+    #[schemars(extend("x-set" = true), length(max = 1000))]
+    pub intelligent_tiering: Option<Vec<Tiering>>,
     /// Tags.
     #[serde(default)]
     pub tags: Tags,
@@ -120,6 +140,7 @@ impl ResourceKind for S3Bucket {
     const IN_BULK: Option<InBulk> = Some(InBulk::tags("s3"));
     const ACTIONS: Actions = Actions {
         read: &[
+            "s3:GetAccelerateConfiguration",
             "s3:GetBucketCORS",
             "s3:GetBucketLogging",
             "s3:GetBucketNotification",
@@ -130,13 +151,17 @@ impl ResourceKind for S3Bucket {
             "s3:GetBucketTagging",
             "s3:GetBucketVersioning",
             "s3:GetEncryptionConfiguration",
+            "s3:GetIntelligentTieringConfiguration",
             "s3:GetLifecycleConfiguration",
+            "s3:GetReplicationConfiguration",
             "s3:ListAllMyBuckets",
             "s3:ListBucket",
             "tag:GetResources",
         ],
         create: &[
+            "iam:PassRole",
             "s3:CreateBucket",
+            "s3:PutAccelerateConfiguration",
             "s3:PutBucketCORS",
             "s3:PutBucketLogging",
             "s3:PutBucketNotification",
@@ -146,11 +171,15 @@ impl ResourceKind for S3Bucket {
             "s3:PutBucketPublicAccessBlock",
             "s3:PutBucketVersioning",
             "s3:PutEncryptionConfiguration",
+            "s3:PutIntelligentTieringConfiguration",
             "s3:PutLifecycleConfiguration",
+            "s3:PutReplicationConfiguration",
             "s3:TagResource",
         ],
         update: &[
+            "iam:PassRole",
             "s3:DeleteBucketPolicy",
+            "s3:PutAccelerateConfiguration",
             "s3:PutBucketCORS",
             "s3:PutBucketLogging",
             "s3:PutBucketNotification",
@@ -161,7 +190,9 @@ impl ResourceKind for S3Bucket {
             "s3:PutBucketTagging",
             "s3:PutBucketVersioning",
             "s3:PutEncryptionConfiguration",
+            "s3:PutIntelligentTieringConfiguration",
             "s3:PutLifecycleConfiguration",
+            "s3:PutReplicationConfiguration",
         ],
         delete: &[
             "s3:AbortMultipartUpload",
@@ -272,8 +303,9 @@ impl ResourceKind for S3Bucket {
     }
 
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
+        let unreplicated = replication::remove(&cx).await?;
         // Encrypted and versioned before anything else can be written; reachable last.
-        update_objects(&cx).await?;
+        update_objects(&cx, unreplicated).await?;
         access::update(&cx).await?;
         update_surroundings(&cx).await?;
         if cx.touches("tags") {
@@ -283,7 +315,7 @@ impl ResourceKind for S3Bucket {
             let tagging = tagging.expect("internal error: the tags are set");
             cx.aws.s3().put_bucket_tagging().bucket(cx.id.as_str()).tagging(tagging).send().await?;
         }
-        Ok(())
+        replication::put(&cx).await
     }
 
     async fn holds(aws: &Aws, id: &PhysicalId) -> Result<Holding, AwsError> {
@@ -314,7 +346,8 @@ async fn names(aws: &Aws) -> Result<BTreeSet<String>, AwsError> {
     Ok(names)
 }
 
-async fn update_objects(cx: &Update<'_, S3Bucket>) -> Result<(), AwsError> {
+/// Changes what becomes of objects; `unreplicated` where a replication was deleted just before.
+async fn update_objects(cx: &Update<'_, S3Bucket>, unreplicated: bool) -> Result<(), AwsError> {
     let (s3, bucket, after) = (cx.aws.s3(), cx.id.as_str(), cx.after);
     if cx.touches("encryption") {
         let configuration = after.encryption.to_aws(&cx.before.arguments.encryption);
@@ -325,7 +358,13 @@ async fn update_objects(cx: &Update<'_, S3Bucket>) -> Result<(), AwsError> {
         let status =
             if after.versioning { s3::BucketVersioningStatus::Enabled } else { s3::BucketVersioningStatus::Suspended };
         let configuration = s3::VersioningConfiguration::builder().status(status).build();
-        s3.put_bucket_versioning().bucket(bucket).versioning_configuration(configuration).send().await?;
+        let stale = |error: &AwsError| unreplicated && replication::still_there(error);
+        while_failing(cx.aws, Bound::propagation(), stale, || async {
+            let call = s3.put_bucket_versioning().bucket(bucket);
+            call.versioning_configuration(configuration.clone()).send().await?;
+            Ok(())
+        })
+        .await?;
     }
     if cx.touches("retention") {
         let lock = settings::lock(after.retention.as_ref());
@@ -366,6 +405,15 @@ async fn update_surroundings(cx: &Update<'_, S3Bucket>) -> Result<(), AwsError> 
         let call = s3.put_bucket_notification_configuration().bucket(bucket);
         call.notification_configuration(after.notifications.to_aws()).send().await?;
     }
+    if cx.touches("acceleration") {
+        let status = after.acceleration.unwrap_or(Acceleration::Suspended).to_aws();
+        let configuration = s3::AccelerateConfiguration::builder().status(status).build();
+        let call = s3.put_bucket_accelerate_configuration().bucket(bucket);
+        call.accelerate_configuration(configuration).send().await?;
+    }
+    if cx.touches("intelligent_tiering") {
+        tiering::update(cx).await?;
+    }
     Ok(())
 }
 
@@ -391,6 +439,17 @@ async fn refuse_existing(cx: &Creation<'_>, name: &str) -> Result<(), AwsError> 
         Err(error) if error.is_not_found() || error.class == ErrorClass::Denied => Ok(()),
         Err(error) if error.code == "PermanentRedirect" || error.code == "AuthorizationHeaderMalformed" => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// Tells whether an argument says anything: neither nothing nor `false` nor empty.
+fn set(arguments: &Value, name: &str) -> bool {
+    match arguments.get(name) {
+        Some(Value::Array(items)) => !items.is_empty(),
+        Some(Value::Object(map)) => !map.is_empty(),
+        Some(Value::Bool(on)) => *on,
+        Some(value) => !value.is_null(),
+        None => false,
     }
 }
 
@@ -438,6 +497,18 @@ fn check(arguments: &Value) -> Vec<Problem> {
     if let Some(notifications) = at("notifications") {
         out.extend(notifications::check(notifications));
     }
+    if let Some(replication) = at("replication") {
+        if on("versioning") != Some(true) {
+            out.push(Problem::new("replication", "replication needs `versioning: true`"));
+        }
+        out.extend(replication::check(replication, text("name")));
+    }
+    if at("acceleration").is_some() && text("name").is_some_and(|name| name.contains('.')) {
+        out.push(Problem::new("acceleration", "a bucket with dots in its name can't have it"));
+    }
+    if let Some(configurations) = at("intelligent_tiering").and_then(Value::as_array) {
+        out.extend(tiering::check(configurations));
+    }
     out
 }
 
@@ -455,6 +526,9 @@ mod tests {
             (json!({ "object_lock": true }), "object_lock"),
             (json!({ "retention": { "mode": "GOVERNANCE", "days": 1 } }), "retention"),
             (json!({ "lifecycle_rules": [{ "prefix": "x" }] }), "lifecycle_rules[0]"),
+            (json!({ "replication": { "rules": [] } }), "replication"),
+            (json!({ "name": "a.b", "acceleration": "suspended" }), "acceleration"),
+            (json!({ "intelligent_tiering": [{ "name": "x" }] }), "intelligent_tiering[0]"),
         ] {
             let problems = check(&arguments);
             assert_eq!(problems.first().map(|problem| problem.path.as_str()), Some(path), "{arguments}");

@@ -12,11 +12,13 @@ use crate::kind::PolicyDocument;
 use super::access::{Ownership, PublicAccessBlock};
 use super::lifecycle::LifecycleRule;
 use super::notifications::Notifications;
-use super::settings::{CorsRule, Encryption, Logging, Retention};
+use super::replication::Replication;
+use super::settings::{Acceleration, CorsRule, Encryption, Logging, Retention};
+use super::tiering;
 use super::{Arguments, Attributes, S3Bucket};
 
 /// Codes that say that a bucket has no such setting.
-const NOT_CONFIGURED: [&str; 8] = [
+const NOT_CONFIGURED: [&str; 9] = [
     "NoSuchBucketPolicy",
     "NoSuchCORSConfiguration",
     "NoSuchLifecycleConfiguration",
@@ -24,6 +26,7 @@ const NOT_CONFIGURED: [&str; 8] = [
     "NoSuchTagSet",
     "ObjectLockConfigurationNotFoundError",
     "OwnershipControlsNotFoundError",
+    "ReplicationConfigurationNotFoundError",
     "ServerSideEncryptionConfigurationNotFoundError",
 ];
 
@@ -88,6 +91,11 @@ pub(super) async fn read_settings(
         wanted(fields.wants("cors"), cors(aws, bucket)),
         wanted(fields.wants("notifications"), notifications(aws, bucket)),
     );
+    let (replication, acceleration, tiering) = futures::join!(
+        wanted(fields.wants("replication"), replication(aws, bucket)),
+        wanted(fields.wants("acceleration"), acceleration(aws, bucket)),
+        wanted(fields.wants("intelligent_tiering"), tiering::read(aws, bucket)),
+    );
     let (user, owner) = tags.as_ref().cloned().unwrap_or_default();
     let mut observed: Observed<S3Bucket> = Observed::new(unset(bucket, user), attributes(aws, bucket), owner);
     if let Err(error) = tags {
@@ -102,6 +110,9 @@ pub(super) async fn read_settings(
     observed.arguments.logging = observed.field("logging", logging);
     observed.arguments.cors = observed.field("cors", cors);
     observed.arguments.notifications = observed.field("notifications", notifications);
+    observed.arguments.replication = observed.field("replication", replication);
+    observed.arguments.acceleration = observed.field("acceleration", acceleration);
+    observed.arguments.intelligent_tiering = observed.field("intelligent_tiering", tiering);
     match lock {
         Ok((object_lock, retention)) => {
             observed.arguments.object_lock = object_lock;
@@ -130,6 +141,9 @@ fn unset(bucket: &str, tags: Tags) -> Arguments {
         retention: None,
         cors: Vec::new(),
         notifications: Notifications::default(),
+        replication: None,
+        acceleration: None,
+        intelligent_tiering: None,
         tags,
     }
 }
@@ -207,4 +221,19 @@ async fn notifications(aws: &Aws, bucket: &str) -> Result<Notifications, AwsErro
     let bridge = found.event_bridge_configuration().is_some();
     let (topics, queues) = (found.topic_configurations(), found.queue_configurations());
     Ok(Notifications::of_aws(bridge, topics, queues, found.lambda_function_configurations()))
+}
+
+async fn replication(aws: &Aws, bucket: &str) -> Result<Option<Replication>, AwsError> {
+    let read = aws.s3().get_bucket_replication().bucket(bucket).send().await.map_err(AwsError::from);
+    let configuration = configured(read)?.and_then(|output| output.replication_configuration);
+    Ok(configuration.as_ref().map(Replication::of_aws))
+}
+
+async fn acceleration(aws: &Aws, bucket: &str) -> Result<Option<Acceleration>, AwsError> {
+    match aws.s3().get_bucket_accelerate_configuration().bucket(bucket).send().await.map_err(AwsError::from) {
+        Ok(output) => Ok(output.status.as_ref().and_then(Acceleration::of_aws)),
+        // A region without acceleration, such as those of GovCloud.
+        Err(error) if matches!(error.code.as_str(), "UnsupportedArgument" | "MethodNotAllowed") => Ok(None),
+        Err(error) => Err(error),
+    }
 }

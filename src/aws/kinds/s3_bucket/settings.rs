@@ -1,4 +1,4 @@
-//! Encryption, logging, retention and CORS of a bucket, to and from S3's form.
+//! Encryption, logging, retention, CORS and acceleration of a bucket, to and from S3's form.
 //!
 //! Pure; makes no call.
 
@@ -110,6 +110,31 @@ pub struct CorsRule {
     /// Seconds for which a browser keeps the answer to its question.
     #[serde(default)]
     pub max_age_seconds: Option<u32>,
+}
+
+/// Whether transfer acceleration is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Acceleration {
+    Enabled,
+    Suspended,
+}
+
+impl Acceleration {
+    pub(super) fn to_aws(self) -> s3::BucketAccelerateStatus {
+        match self {
+            Self::Enabled => s3::BucketAccelerateStatus::Enabled,
+            Self::Suspended => s3::BucketAccelerateStatus::Suspended,
+        }
+    }
+
+    pub(super) fn of_aws(status: &s3::BucketAccelerateStatus) -> Option<Self> {
+        match status {
+            s3::BucketAccelerateStatus::Enabled => Some(Self::Enabled),
+            s3::BucketAccelerateStatus::Suspended => Some(Self::Suspended),
+            _ => None,
+        }
+    }
 }
 
 impl Encryption {

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::object::{CHECKSUMS, DESCRIBING};
-use super::{Bucket, access, bucket, conditions, encryption, fault, invalid, lock, named, object, versions};
+use super::{Bucket, access, bucket, conditions, encryption, invalid, lock, named, object, refused, versions};
 use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::codec::chunked;
 use crate::sandbox::error::{Answer, AwsError};
@@ -57,7 +57,7 @@ fn copy_object(call: &mut Call<'_>, input: &Value) -> Answer {
     if same && !replace && !changes.iter().any(|name| input.get(*name).is_some()) {
         let message = "This copy request is illegal because it is trying to copy an object to itself without changing \
                        the object's metadata, storage class, website redirect location or encryption attributes.";
-        return Err(fault("InvalidRequest", 400, message));
+        return Err(refused(message));
     }
     let mut version = describe(&source, input, replace)?;
     let encryption = encryption::of_new(call, &found, input)?;

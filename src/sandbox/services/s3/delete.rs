@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Bucket, bucket, conditions, fault, lock, malformed_xml, versions};
+use super::{Bucket, bucket, conditions, lock, malformed_xml, refused, versions};
 use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::enforce;
 use crate::sandbox::error::{Answer, AwsError};
@@ -71,7 +71,7 @@ fn delete_objects(call: &mut Call<'_>, input: &Value) -> Answer {
     });
     if !checked {
         let message = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
-        return Err(fault("InvalidRequest", 400, message));
+        return Err(refused(message));
     }
     let objects = input["Delete"]["Objects"].as_array().cloned().unwrap_or_default();
     if objects.is_empty() || objects.len() > OBJECTS_MAX {

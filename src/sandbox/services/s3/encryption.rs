@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
 
-use super::{Bucket, bucket, change, denied, fault, invalid, malformed_xml};
+use super::{Bucket, bucket, change, denied, fault, invalid, malformed_xml, refused};
 use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
@@ -151,12 +151,12 @@ pub(super) fn check_read(call: &Call<'_>, version: &Value, input: &Value) -> Res
         (None, None) => {}
         (None, Some(_)) => {
             let message = "The encryption parameters are not applicable to this object.";
-            return Err(fault("InvalidRequest", 400, message));
+            return Err(refused(message));
         }
         (Some(_), None) => {
             let message = "The object was stored using a form of Server Side Encryption. The correct parameters must be \
                            provided to retrieve the object.";
-            return Err(fault("InvalidRequest", 400, message));
+            return Err(refused(message));
         }
         (Some(stored), Some(given)) if given["SSECustomerKeyMD5"] == stored => {}
         (Some(_), Some(_)) => return Err(denied()),

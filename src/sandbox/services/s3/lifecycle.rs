@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{bucket, change, fault, invalid, malformed_xml};
+use super::{bucket, change, fault, invalid, malformed_xml, refused};
 use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
@@ -76,12 +76,12 @@ fn check(rule: &Value) -> Result<(), AwsError> {
     }
     if !ACTIONS.iter().any(|action| rule.get(*action).is_some()) {
         let message = "At least one action needs to be specified in a rule";
-        return Err(fault("InvalidRequest", 400, message));
+        return Err(refused(message));
     }
     let tagged = filter.get("Tag").is_some() || filter["And"].get("Tags").is_some();
     if tagged && rule.get("AbortIncompleteMultipartUpload").is_some() {
         let message = "AbortIncompleteMultipartUpload cannot be specified with Tags.";
-        return Err(fault("InvalidRequest", 400, message));
+        return Err(refused(message));
     }
     check_expiration(rule, tagged)?;
     for transition in rule["Transitions"].as_array().into_iter().flatten() {
@@ -106,7 +106,7 @@ fn check_expiration(rule: &Value, tagged: bool) -> Result<(), AwsError> {
     }
     if tagged && expiration.get("ExpiredObjectDeleteMarker").is_some() {
         let message = "ExpiredObjectDeleteMarker cannot be specified with Tags.";
-        return Err(fault("InvalidRequest", 400, message));
+        return Err(refused(message));
     }
     check_date(expiration)
 }

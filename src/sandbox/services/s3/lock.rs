@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Bucket, bucket, change, denied, fault, invalid, malformed_xml};
+use super::{Bucket, bucket, change, denied, fault, invalid, malformed_xml, refused};
 use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
@@ -59,7 +59,7 @@ pub(super) fn of_new(call: &Call<'_>, bucket: &Bucket, input: &Value) -> Result<
             return Ok(given);
         }
         let message = "Bucket is missing Object Lock Configuration";
-        return Err(fault("InvalidRequest", 400, message));
+        return Err(refused(message));
     };
     if given.contains_key("ObjectLockMode") != given.contains_key("ObjectLockRetainUntilDate") {
         return Err(invalid("x-amz-object-lock-retain-until-date and x-amz-object-lock-mode must both be supplied"));

@@ -2,7 +2,8 @@
 //!
 //! Bucket names are shared by all accounts; a bucket lives in one region and is refused in others. Objects of a
 //! bucket have a shelf of their own. Other accounts are always refused: bucket policies are checked for form
-//! and openness, not evaluated for requests. Lifecycle rules are kept, and nothing expires by them.
+//! and openness, not evaluated for requests. Lifecycle, replication and tiering rules are kept, and nothing expires,
+//! is copied or moves by them.
 
 mod access;
 mod attributes;
@@ -16,7 +17,9 @@ mod list;
 mod lock;
 mod multipart;
 mod object;
+mod replication;
 mod settings;
+mod tiering;
 mod versions;
 
 use serde_json::Value;
@@ -38,7 +41,9 @@ pub(super) const OPERATIONS: &[Operations] = &[
     lock::OPERATIONS,
     multipart::OPERATIONS,
     object::OPERATIONS,
+    replication::OPERATIONS,
     settings::OPERATIONS,
+    tiering::OPERATIONS,
 ];
 
 /// The collection of buckets, by name.
@@ -83,6 +88,15 @@ fn malformed_xml() -> AwsError {
 
 fn invalid(message: &str) -> AwsError {
     fault("InvalidArgument", 400, message)
+}
+
+fn refused(message: &str) -> AwsError {
+    fault("InvalidRequest", 400, message)
+}
+
+/// Says that a bucket has no such setting.
+fn missing(found: &Bucket, code: &str, message: &str) -> AwsError {
+    fault(code, 404, message).with("BucketName", found.name.as_str())
 }
 
 /// Finds the bucket that a request names; refuses other accounts' and other regions'.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::object::{CHECKSUMS, bytes_of, check_key, description, verify_whole, written};
 use super::{
-    Bucket, UPLOADS, access, bucket, conditions, copy, encryption, fault, invalid, lock, malformed_xml, owner,
+    Bucket, UPLOADS, access, bucket, conditions, copy, encryption, fault, invalid, lock, malformed_xml, owner, refused,
 };
 use super::{named, versions};
 use crate::sandbox::call::{Call, optional, text};
@@ -56,7 +56,7 @@ fn create_multipart_upload(call: &mut Call<'_>, input: &Value) -> Answer {
     let kind = match (algorithm, optional(input, "ChecksumType")) {
         (Some("SHA1" | "SHA256"), Some("FULL_OBJECT")) | (Some("CRC64NVME"), Some("COMPOSITE")) => {
             let message = "The FULL_OBJECT checksum type cannot be used with this checksum algorithm.";
-            return Err(fault("InvalidRequest", 400, message));
+            return Err(refused(message));
         }
         (_, Some(kind)) => kind,
         (None | Some("CRC64NVME"), None) => "FULL_OBJECT",
@@ -89,7 +89,7 @@ fn keep_part(call: &mut Call<'_>, found: &Bucket, input: &Value, mut upload: Val
     if upload["SSECustomerKeyMD5"] != input["SSECustomerKeyMD5"] {
         let message = "The multipart upload initiate requested encryption. Subsequent part requests must include the \
                        appropriate encryption parameters.";
-        return Err(fault("InvalidRequest", 400, message));
+        return Err(refused(message));
     }
     let mut part = Map::from_iter([
         ("PartNumber".to_owned(), json!(number)),
@@ -214,7 +214,7 @@ fn complete_multipart_upload(call: &mut Call<'_>, input: &Value) -> Answer {
     let body = body.freeze();
     if input["MpuObjectSize"].as_u64().is_some_and(|size| size != body.len() as u64) {
         let message = "The provided 'x-amz-mp-object-size' header does not match what was computed.";
-        return Err(fault("InvalidRequest", 400, message));
+        return Err(refused(message));
     }
     let sums = whole_checksum(&upload, input, &parts, &body)?;
     let tag = format!("\"{}-{}\"", hex::encode(Md5::digest(&digests)), parts.len());

@@ -1,10 +1,10 @@
-//! A bucket's plain settings: versioning, tags, logging, CORS, notifications, and those that are only read.
+//! A bucket's plain settings: versioning, tags, logging, CORS, notifications, acceleration, and what is only read.
 
 use serde_json::{Value, json};
 
-use super::{BUCKETS, Bucket, bucket, change, fault, invalid, malformed_xml};
+use super::{BUCKETS, bucket, change, fault, invalid, malformed_xml, missing, refused};
 use crate::sandbox::call::{Call, optional, text, texts};
-use crate::sandbox::error::{Answer, AwsError};
+use crate::sandbox::error::Answer;
 use crate::sandbox::services::Operations;
 use crate::sandbox::tags;
 
@@ -15,21 +15,17 @@ pub(super) const OPERATIONS: Operations = &[
     ("GetBucketCors", get_bucket_cors),
     ("GetBucketLogging", get_bucket_logging),
     ("GetBucketNotificationConfiguration", get_bucket_notification_configuration),
-    ("GetBucketReplication", get_bucket_replication),
     ("GetBucketRequestPayment", get_bucket_request_payment),
     ("GetBucketTagging", get_bucket_tagging),
     ("GetBucketVersioning", get_bucket_versioning),
     ("GetBucketWebsite", get_bucket_website),
+    ("PutBucketAccelerateConfiguration", put_bucket_accelerate_configuration),
     ("PutBucketCors", put_bucket_cors),
     ("PutBucketLogging", put_bucket_logging),
     ("PutBucketNotificationConfiguration", put_bucket_notification_configuration),
     ("PutBucketTagging", put_bucket_tagging),
     ("PutBucketVersioning", put_bucket_versioning),
 ];
-
-fn missing(found: &Bucket, code: &str, message: &str) -> AwsError {
-    fault(code, 404, message).with("BucketName", found.name.as_str())
-}
 
 fn get_bucket_versioning(call: &mut Call<'_>, input: &Value) -> Answer {
     let found = bucket(call, input)?;
@@ -45,6 +41,11 @@ fn put_bucket_versioning(call: &mut Call<'_>, input: &Value) -> Answer {
     if status == "Suspended" && found.value.get("_lock").is_some() {
         let message =
             "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.";
+        return Err(fault("InvalidBucketState", 409, message));
+    }
+    if status == "Suspended" && found.value["_replication"].is_object() {
+        let message = "A replication configuration is present on this bucket, so you cannot change the versioning \
+                       state. To change the versioning state, first delete the replication configuration.";
         return Err(fault("InvalidBucketState", 409, message));
     }
     let status = status.to_owned();
@@ -119,13 +120,13 @@ fn put_bucket_cors(call: &mut Call<'_>, input: &Value) -> Answer {
         for method in texts(rule, "AllowedMethods") {
             if !["GET", "PUT", "POST", "DELETE", "HEAD"].contains(&method) {
                 let message = format!("Found unsupported HTTP method in CORS config. Unsupported method is {method}");
-                return Err(fault("InvalidRequest", 400, &message));
+                return Err(refused(&message));
             }
         }
         for (member, what) in [("AllowedOrigins", "AllowedOrigin"), ("AllowedHeaders", "AllowedHeader")] {
             if let Some(value) = texts(rule, member).into_iter().find(|value| value.matches('*').count() > 1) {
                 let message = format!("{what} \"{value}\" can not have more than one wildcard.");
-                return Err(fault("InvalidRequest", 400, &message));
+                return Err(refused(&message));
             }
         }
     }
@@ -166,19 +167,25 @@ fn put_bucket_notification_configuration(call: &mut Call<'_>, input: &Value) -> 
 }
 
 fn get_bucket_accelerate_configuration(call: &mut Call<'_>, input: &Value) -> Answer {
-    bucket(call, input)?;
+    let found = bucket(call, input)?;
+    Ok(json!({"Status": optional(&found.value, "_accelerate")}))
+}
+
+fn put_bucket_accelerate_configuration(call: &mut Call<'_>, input: &Value) -> Answer {
+    let found = bucket(call, input)?;
+    let Some(status) = optional(&input["AccelerateConfiguration"], "Status") else { return Err(malformed_xml()) };
+    if found.name.contains('.') {
+        let message = "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names";
+        return Err(refused(message));
+    }
+    let status = status.to_owned();
+    change(call, &found, |bucket| bucket["_accelerate"] = json!(status));
     Ok(json!({}))
 }
 
 fn get_bucket_request_payment(call: &mut Call<'_>, input: &Value) -> Answer {
     bucket(call, input)?;
     Ok(json!({"Payer": "BucketOwner"}))
-}
-
-fn get_bucket_replication(call: &mut Call<'_>, input: &Value) -> Answer {
-    let found = bucket(call, input)?;
-    let message = "The replication configuration was not found";
-    Err(missing(&found, "ReplicationConfigurationNotFoundError", message))
 }
 
 fn get_bucket_website(call: &mut Call<'_>, input: &Value) -> Answer {
