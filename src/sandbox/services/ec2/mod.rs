@@ -36,6 +36,7 @@ use crate::sandbox::call::{Call, text, texts};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::tags::{self, TagFault, Tags};
 
+pub(super) use account::REGIONS;
 pub(crate) use route::leads as route_leads;
 
 pub(super) const OPERATIONS: &[Operations] = &[
