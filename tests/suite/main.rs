@@ -8,6 +8,7 @@ mod controls;
 mod engine;
 mod facts;
 mod failures;
+mod further_arguments;
 mod guardrail_versions;
 mod guards;
 mod iam_kinds;
