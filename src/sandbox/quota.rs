@@ -36,6 +36,8 @@ pub const QUOTAS: &[Quota] = &[
     quota("internet_gateways", 5, VPC),
     quota("elastic_ips", 5, VPC),
     quota("nat_gateways_per_zone", 5, VPC),
+    quota("addresses_per_nat_gateway", 2, VPC),
+    quota("private_addresses_per_nat_gateway", 8, VPC),
     quota("route_tables_per_vpc", 200, VPC),
     quota("routes_per_route_table", 500, VPC),
     quota("security_groups", 2500, VPC),

@@ -194,3 +194,26 @@ def test_lists_page(budgets, account):
     pages = list(budgets.get_paginator("describe_budgets").paginate(
         AccountId=account, PaginationConfig={"PageSize": 2}))
     assert [len(p["Budgets"]) for p in pages] == [2, 2, 1]
+
+
+def test_auto_adjusting_budgets(budgets, account, refused):
+    def adjusting(**data):
+        return {"BudgetName": "auto", "BudgetType": "COST", "TimeUnit": "QUARTERLY", "AutoAdjustData": data}
+
+    history = {"AutoAdjustType": "HISTORICAL", "HistoricalOptions": {"BudgetAdjustmentPeriod": 4}}
+    budgets.create_budget(AccountId=account, Budget=adjusting(**history))
+    read = budgets.describe_budget(AccountId=account, BudgetName="auto")["Budget"]
+    assert read["BudgetLimit"] == {"Amount": "0.01", "Unit": "USD"}
+    assert read["AutoAdjustData"].pop("LastAutoAdjustTime") and read["AutoAdjustData"] == history
+    budgets.update_budget(AccountId=account, NewBudget=adjusting(AutoAdjustType="FORECAST"))
+    read = budgets.describe_budget(AccountId=account, BudgetName="auto")["Budget"]["AutoAdjustData"]
+    assert read["AutoAdjustType"] == "FORECAST" and "HistoricalOptions" not in read
+    budgets.update_budget(AccountId=account, NewBudget={**budget(), "BudgetName": "auto"})
+    read = budgets.describe_budget(AccountId=account, BudgetName="auto")["Budget"]
+    assert "AutoAdjustData" not in read and read["BudgetLimit"]["Amount"] == "400.0"
+    for bad in [{**adjusting(**history), "BudgetLimit": {"Amount": "1", "Unit": "USD"}},
+                adjusting(AutoAdjustType="HISTORICAL"),
+                adjusting(AutoAdjustType="HISTORICAL", HistoricalOptions={"BudgetAdjustmentPeriod": 5}),
+                adjusting(**{**history, "AutoAdjustType": "FORECAST"})]:
+        with refused("InvalidParameterException"):
+            budgets.update_budget(AccountId=account, NewBudget=bad)

@@ -375,3 +375,106 @@ def test_pages(ec2, vpc, refused):
         ec2.describe_internet_gateways(MaxResults=1001)
     with refused("InvalidParameterValue"):
         ec2.describe_nat_gateways(Filters=[{"Name": "no-such", "Values": ["x"]}])
+
+
+def addresses(ec2, gateway):
+    rows = only(ec2.describe_nat_gateways(NatGatewayIds=[gateway])["NatGateways"])["NatGatewayAddresses"]
+    return [(row.get("AllocationId"), row["IsPrimary"], row["Status"]) for row in rows]
+
+
+def test_public_secondary_addresses(ec2, subnet, nat, refused, later):
+    made, first = nat
+    second, third = (ec2.allocate_address()["AllocationId"] for _ in range(2))
+    added = ec2.associate_nat_gateway_address(NatGatewayId=made, AllocationIds=[second])["NatGatewayAddresses"]
+    assert only(added)["Status"] == "associating"
+    later(20)
+    assert addresses(ec2, made) == [(first, True, "succeeded"), (second, False, "succeeded")]
+    shown = only(ec2.describe_nat_gateways(NatGatewayIds=[made])["NatGateways"])["NatGatewayAddresses"]
+    eni = only(ec2.describe_network_interfaces(NetworkInterfaceIds=[shown[0]["NetworkInterfaceId"]])["NetworkInterfaces"])
+    assert [one["PrivateIpAddress"] for one in eni["PrivateIpAddresses"]] == [one["PrivateIp"] for one in shown]
+    assert eni["Association"]["AllocationId"] == first
+    assert eni["PrivateIpAddresses"][1]["Association"]["AllocationId"] == second
+    assert only(ec2.describe_subnets(SubnetIds=[subnet])["Subnets"])["AvailableIpAddressCount"] == 249
+    for code, call in [
+        ("AddressLimitExceeded", lambda: ec2.associate_nat_gateway_address(NatGatewayId=made, AllocationIds=[third])),
+        ("Resource.AlreadyAssociated", lambda: ec2.associate_nat_gateway_address(NatGatewayId=made, AllocationIds=[second])),
+        ("InvalidAllocationID.NotFound",
+         lambda: ec2.associate_nat_gateway_address(NatGatewayId=made, AllocationIds=["eipalloc-00000000"])),
+        ("NatGatewayNotFound",
+         lambda: ec2.associate_nat_gateway_address(NatGatewayId="nat-00000000000000000", AllocationIds=[third])),
+        ("InvalidParameterValue",
+         lambda: ec2.disassociate_nat_gateway_address(NatGatewayId=made, AssociationIds=[shown[0]["AssociationId"]])),
+        ("InvalidAssociationID.NotFound",
+         lambda: ec2.disassociate_nat_gateway_address(NatGatewayId=made, AssociationIds=["eipassoc-00000000"])),
+        ("InvalidParameterValue",
+         lambda: ec2.assign_private_nat_gateway_address(NatGatewayId=made, PrivateIpAddressCount=1)),
+        ("InvalidIPAddress.InUse", lambda: ec2.release_address(AllocationId=second)),
+    ]:
+        with refused(code):
+            call()
+    ec2.disassociate_nat_gateway_address(NatGatewayId=made, AssociationIds=[shown[1]["AssociationId"]])
+    assert addresses(ec2, made)[1] == (second, False, "disassociating")
+    with refused("IncorrectState"):
+        ec2.associate_nat_gateway_address(NatGatewayId=made, AllocationIds=[third])
+    later(40)
+    assert addresses(ec2, made) == [(first, True, "succeeded")]
+    assert only(ec2.describe_subnets(SubnetIds=[subnet])["Subnets"])["AvailableIpAddressCount"] == 250
+    ec2.release_address(AllocationId=second)
+    ec2.associate_nat_gateway_address(NatGatewayId=made, AllocationIds=[third], PrivateIpAddresses=["10.0.0.77"])
+    ec2.delete_nat_gateway(NatGatewayId=made)
+    later(70)
+    for address in [first, third]:
+        ec2.release_address(AllocationId=address)
+
+
+def test_an_address_of_another_border_group_fails(ec2, nat, later):
+    made, first = nat
+    far = ec2.allocate_address(NetworkBorderGroup="us-east-1-bos-1")["AllocationId"]
+    ec2.associate_nat_gateway_address(NatGatewayId=made, AllocationIds=[far])
+    later(20)
+    assert addresses(ec2, made) == [(first, True, "succeeded"), (far, False, "failed")]
+    shown = only(ec2.describe_nat_gateways(NatGatewayIds=[made])["NatGateways"])["NatGatewayAddresses"]
+    assert "network border group" in shown[1]["FailureMessage"]
+    near = ec2.allocate_address()["AllocationId"]
+    ec2.associate_nat_gateway_address(NatGatewayId=made, AllocationIds=[near])
+    later(20)
+    assert addresses(ec2, made)[2] == (near, False, "succeeded")
+
+
+def test_private_secondary_addresses(ec2, subnet, refused, later):
+    make = lambda **more: ec2.create_nat_gateway(SubnetId=subnet, ConnectivityType="private", **more)["NatGateway"]
+    made = make(PrivateIpAddress="10.0.0.10", SecondaryPrivateIpAddresses=["10.0.0.11"])
+    assert [one["Status"] for one in made["NatGatewayAddresses"]] == ["succeeded", "assigning"]
+    made = made["NatGatewayId"]
+    with refused("IncorrectState"):
+        ec2.assign_private_nat_gateway_address(NatGatewayId=made, PrivateIpAddressCount=1)
+    later(100)
+    ips = lambda: [one["PrivateIp"] for one in only(
+        ec2.describe_nat_gateways(NatGatewayIds=[made])["NatGateways"])["NatGatewayAddresses"]]
+    assert ips() == ["10.0.0.10", "10.0.0.11"]
+    ec2.assign_private_nat_gateway_address(NatGatewayId=made, PrivateIpAddresses=["10.0.0.12"])
+    ec2.assign_private_nat_gateway_address(NatGatewayId=made, PrivateIpAddressCount=2)
+    assert len(set(ips())) == 5
+    for code, call in [
+        ("InvalidParameterCombination", lambda: ec2.assign_private_nat_gateway_address(
+            NatGatewayId=made, PrivateIpAddressCount=1, PrivateIpAddresses=["10.0.0.50"])),
+        ("MissingParameter", lambda: ec2.assign_private_nat_gateway_address(NatGatewayId=made)),
+        ("InvalidIPAddress.InUse",
+         lambda: ec2.assign_private_nat_gateway_address(NatGatewayId=made, PrivateIpAddresses=["10.0.0.11"])),
+        ("PrivateIpAddressLimitExceeded",
+         lambda: ec2.assign_private_nat_gateway_address(NatGatewayId=made, PrivateIpAddressCount=4)),
+        ("InvalidParameterValue",
+         lambda: ec2.unassign_private_nat_gateway_address(NatGatewayId=made, PrivateIpAddresses=["10.0.0.10"])),
+        ("InvalidParameterValue",
+         lambda: ec2.unassign_private_nat_gateway_address(NatGatewayId=made, PrivateIpAddresses=["10.0.0.99"])),
+        ("InvalidParameterCombination", lambda: make(SecondaryPrivateIpAddressCount=1, SecondaryPrivateIpAddresses=["10.0.0.50"])),
+        ("InvalidParameterCombination", lambda: make(SecondaryAllocationIds=[ec2.allocate_address()["AllocationId"]])),
+        ("PrivateIpAddressLimitExceeded", lambda: make(SecondaryPrivateIpAddressCount=8)),
+    ]:
+        with refused(code):
+            call()
+    gone = ec2.unassign_private_nat_gateway_address(NatGatewayId=made, PrivateIpAddresses=["10.0.0.11", "10.0.0.12"])
+    assert [one["Status"] for one in gone["NatGatewayAddresses"]] == ["unassigning", "unassigning"]
+    later(40)
+    assert len(ips()) == 3 and not {"10.0.0.11", "10.0.0.12"} & set(ips())
+    assert len(make(SecondaryPrivateIpAddressCount=2)["NatGatewayAddresses"]) == 3

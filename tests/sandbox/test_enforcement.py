@@ -314,6 +314,15 @@ def test_secret_policies_count(user, client, refused):
     assert friend("secretsmanager").get_secret_value(SecretId="s")["SecretString"] == "1"
 
 
+def test_replicas_of_a_new_secret_are_allowed_apart(user, refused):
+    region = [{"Region": "eu-west-1"}]
+    with refused("AccessDeniedException") as denial:
+        user(allow("secretsmanager:CreateSecret"))("secretsmanager").create_secret(Name="s", AddReplicaRegions=region)
+    assert "secretsmanager:ReplicateSecretToRegions" in denial.error["Error"]["Message"]
+    both = user(allow(["secretsmanager:CreateSecret", "secretsmanager:ReplicateSecretToRegions"]))
+    both("secretsmanager").create_secret(Name="s", AddReplicaRegions=region)
+
+
 def test_a_role_that_is_passed_has_to_be_allowed(user, role, refused):
     machine, other = role(service="sagemaker.amazonaws.com"), role(service="sagemaker.amazonaws.com")
     caller = user(allow("sagemaker:*"), allow("iam:PassRole", machine, Condition={

@@ -266,3 +266,35 @@ def test_account_policies_and_filters(logs, group, refused):
         logs.describe_metric_filters(logGroupName="/none")
     with refused("ResourceNotFoundException"):
         logs.describe_subscription_filters(logGroupName="/none")
+
+
+def protection(**changes):
+    identifiers = ["arn:aws:dataprotection::aws:data-identifier/EmailAddress"]
+    audit = {"Sid": "audit", "DataIdentifier": identifiers, "Operation": {"Audit": {"FindingsDestination": {}}}}
+    mask = {"Sid": "mask", "DataIdentifier": identifiers, "Operation": {"Deidentify": {"MaskConfig": {}}}}
+    return json.dumps({"Name": "p", "Version": "2021-06-01",
+                       "Statement": [{**audit, **changes.get("audit", {})}, {**mask, **changes.get("mask", {})}]})
+
+
+def test_data_protection(logs, refused):
+    logs.create_log_group(logGroupName="/acme/private")
+    status = lambda: logs.describe_log_groups()["logGroups"][0].get("dataProtectionStatus")
+    assert status() is None and "policyDocument" not in logs.get_data_protection_policy(logGroupIdentifier="/acme/private")
+    put = logs.put_data_protection_policy(logGroupIdentifier="/acme/private", policyDocument=protection())
+    assert put["policyDocument"] == protection() and put["lastUpdatedTime"] and status() == "ACTIVATED"
+    arn = logs.describe_log_groups()["logGroups"][0]["logGroupArn"]
+    assert logs.get_data_protection_policy(logGroupIdentifier=arn)["policyDocument"] == protection()
+    for bad in ["no", "{}", protection(mask={"DataIdentifier": []}), protection(mask={"Operation": {"Deidentify": {}}}),
+                protection(audit={"DataIdentifier": ["x"]}, mask={"DataIdentifier": ["x"]}),
+                protection(audit={"Operation": {"Audit": {}}}),
+                protection(audit={"Operation": {"Audit": {"FindingsDestination": {"CloudWatchLogs": {"LogGroup": "none"}}}}})]:
+        with refused("InvalidParameterException"):
+            logs.put_data_protection_policy(logGroupIdentifier="/acme/private", policyDocument=bad)
+    logs.delete_data_protection_policy(logGroupIdentifier="/acme/private")
+    assert status() == "DELETED"
+    logs.create_log_group(logGroupName="/acme/rare", logGroupClass="INFREQUENT_ACCESS")
+    with refused("InvalidParameterException"):
+        logs.put_data_protection_policy(logGroupIdentifier="/acme/rare", policyDocument=protection())
+    for call in [logs.get_data_protection_policy, logs.delete_data_protection_policy]:
+        with refused("ResourceNotFoundException"):
+            call(logGroupIdentifier="none")

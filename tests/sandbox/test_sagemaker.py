@@ -51,6 +51,23 @@ def test_models(sagemaker, refused):
     assert "Could not find" in error.error["Error"]["Message"]
 
 
+def test_additional_model_data_sources(sagemaker, refused):
+    def source(channel):
+        place = {"S3Uri": f"s3://acme/{channel}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+        return {"ChannelName": channel, "S3DataSource": place}
+
+    def make(*channels):
+        container = {"Image": IMAGE, "AdditionalModelDataSources": [source(channel) for channel in channels]}
+        sagemaker.create_model(ModelName="wide", PrimaryContainer=container, ExecutionRoleArn=ROLE)
+
+    for bad in [["draft", "draft"], ["no channel"], [f"c{number}" for number in range(6)]]:
+        with refused("ValidationException"):
+            make(*bad)
+    make("draft", "adapter")
+    shown = sagemaker.describe_model(ModelName="wide")["PrimaryContainer"]["AdditionalModelDataSources"]
+    assert shown == [source("draft"), source("adapter")]
+
+
 def test_a_role_has_to_trust_sagemaker(sagemaker, client, account, refused):
     iam = client("iam")
     arn = f"arn:aws:iam::{account}:role/sagemaker"

@@ -223,3 +223,75 @@ def test_random_password(sm, refused):
         sm.get_random_password(PasswordLength=2)
     with refused("InvalidRequestException"):
         sm.get_random_password(ExcludePunctuation=True, ExcludeNumbers=True, ExcludeUppercase=True, ExcludeLowercase=True)
+
+
+def test_replicas(sm, account, client, later, refused):
+    there = client("secretsmanager", region="eu-west-1")
+    made = sm.create_secret(Name="acme/spread", SecretString="one", Tags=[{"Key": "a", "Value": "1"}],
+                            AddReplicaRegions=[{"Region": "eu-west-1"}])
+    assert made["ReplicationStatus"] == [
+        {"Region": "eu-west-1", "KmsKeyId": "alias/aws/secretsmanager", "Status": "InProgress"}]
+    later(60)
+    shown = sm.describe_secret(SecretId="acme/spread")
+    assert shown["PrimaryRegion"] == "us-east-1" and shown["ReplicationStatus"][0]["Status"] == "InSync"
+    copy = there.describe_secret(SecretId="acme/spread")
+    assert copy["ARN"] == made["ARN"].replace("us-east-1", "eu-west-1")
+    assert copy["PrimaryRegion"] == "us-east-1" and "ReplicationStatus" not in copy
+    assert copy["Tags"] == [{"Key": "a", "Value": "1"}]
+    assert [one["Name"] for one in there.list_secrets()["SecretList"]] == ["acme/spread"]
+    assert there.get_secret_value(SecretId="acme/spread")["SecretString"] == "one"
+    sm.put_secret_value(SecretId="acme/spread", SecretString="two")
+    sm.tag_resource(SecretId="acme/spread", Tags=[{"Key": "b", "Value": "2"}])
+    assert there.get_secret_value(SecretId=copy["ARN"])["SecretString"] == "two"
+    assert len(there.describe_secret(SecretId="acme/spread")["Tags"]) == 2
+    for call in [lambda: there.put_secret_value(SecretId="acme/spread", SecretString="x"),
+                 lambda: there.update_secret(SecretId="acme/spread", Description="x"),
+                 lambda: there.untag_resource(SecretId="acme/spread", TagKeys=["a"]),
+                 lambda: there.delete_secret(SecretId="acme/spread", ForceDeleteWithoutRecovery=True),
+                 lambda: there.remove_regions_from_replication(SecretId="acme/spread", RemoveReplicaRegions=["eu-west-1"]),
+                 lambda: sm.delete_secret(SecretId="acme/spread"),
+                 lambda: sm.remove_regions_from_replication(SecretId="acme/spread", RemoveReplicaRegions=["eu-west-2"])]:
+        with refused("InvalidParameterException"):
+            call()
+    key = client("kms", region="eu-west-1").create_key()["KeyMetadata"]["Arn"]
+    there.update_secret(SecretId="acme/spread", KmsKeyId=key)
+    assert there.describe_secret(SecretId="acme/spread")["KmsKeyId"] == key
+    assert sm.describe_secret(SecretId="acme/spread")["ReplicationStatus"][0]["KmsKeyId"] == key
+    sm.update_secret(SecretId="acme/spread", Description="d")
+    copy = there.describe_secret(SecretId="acme/spread")
+    assert (copy["KmsKeyId"], copy["Description"]) == (key, "d")
+    left = sm.remove_regions_from_replication(SecretId="acme/spread", RemoveReplicaRegions=["eu-west-1"])
+    assert left["ReplicationStatus"] == []
+    with refused("ResourceNotFoundException"):
+        there.describe_secret(SecretId="acme/spread")
+    shown = sm.describe_secret(SecretId="acme/spread")
+    assert "ReplicationStatus" not in shown and "PrimaryRegion" not in shown
+    sm.delete_secret(SecretId="acme/spread", ForceDeleteWithoutRecovery=True)
+
+
+def test_replicas_that_fail(sm, secret, client, later, refused):
+    there = client("secretsmanager", region="eu-west-1")
+    there.create_secret(Name="acme/token", SecretString="other")
+    sm.replicate_secret_to_regions(SecretId="acme/token", AddReplicaRegions=[
+        {"Region": "eu-west-1"}, {"Region": "eu-west-2", "KmsKeyId": "alias/none"}, {"Region": "us-west-2"}])
+    later(60)
+    status = {one["Region"]: one for one in sm.describe_secret(SecretId="acme/token")["ReplicationStatus"]}
+    assert [status[region]["Status"] for region in ["eu-west-1", "eu-west-2", "us-west-2"]] == [
+        "Failed", "Failed", "InSync"]
+    assert status["eu-west-1"]["StatusMessage"] == "Secret with this name already exists in this region"
+    assert "alias/none" in status["eu-west-2"]["StatusMessage"]
+    assert there.get_secret_value(SecretId="acme/token")["SecretString"] == "other"
+    again = sm.replicate_secret_to_regions(SecretId="acme/token", AddReplicaRegions=[{"Region": "eu-west-1"}],
+                                           ForceOverwriteReplicaSecret=True)
+    assert again["ReplicationStatus"][-1]["Status"] == "InProgress"
+    assert there.get_secret_value(SecretId="acme/token")["SecretString"] == "one"
+    for region in ["us-east-1", "us-west-2", "mars-north-1"]:
+        with refused("InvalidParameterException"):
+            sm.replicate_secret_to_regions(SecretId="acme/token", AddReplicaRegions=[{"Region": region}])
+    with refused("InvalidParameterException"):
+        sm.create_secret(Name="three", AddReplicaRegions=[{"Region": "us-east-1"}])
+    with refused("ResourceNotFoundException"):
+        sm.replicate_secret_to_regions(SecretId="none", AddReplicaRegions=[{"Region": "eu-west-1"}])
+    sm.remove_regions_from_replication(SecretId="acme/token",
+                                       RemoveReplicaRegions=["eu-west-1", "eu-west-2", "us-west-2"])
+    sm.delete_secret(SecretId="acme/token", ForceDeleteWithoutRecovery=True)

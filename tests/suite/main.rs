@@ -9,6 +9,7 @@ mod controls;
 mod engine;
 mod facts;
 mod failures;
+mod further_arguments;
 mod guardrail_versions;
 mod guards;
 mod iam_kinds;

@@ -8,8 +8,10 @@
 //! Waits: none; AWS works its budgets out a few times a day.
 //! Traps: the endpoint is global. CreateBudget takes no client token; the name is unique in the account. A
 //! filter needs a metric beside it, so one is always sent. UpdateBudget replaces the whole budget and sets its
-//! counted spend back to nothing until AWS counts again.
+//! counted spend back to nothing until AWS counts again. Of a budget that AWS adjusts, AWS shows the amount that it
+//! worked out.
 
+mod adjust;
 mod notification;
 mod read;
 mod scope;
@@ -29,6 +31,7 @@ use crate::aws::tags::{Owner, Tags};
 use crate::aws::{Aws, AwsError};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity, Scope};
+use adjust::AutoAdjust;
 use notification::Notification;
 use scope::{Filters, Metric, Period};
 
@@ -43,9 +46,13 @@ pub struct Arguments {
     #[serde(default)]
     #[schemars(regex(pattern = r"^[^:\\]{1,100}$"), extend("x-change" = "replace"))]
     pub name: Option<String>,
-    /// How much may be spent in one period.
+    /// How much may be spent in one period; `auto_adjust` in its place lets AWS set it.
+    #[serde(default)]
     #[schemars(range(min = 0))]
-    pub amount: f64,
+    pub amount: Option<f64>,
+    /// In place of an amount: what AWS sets the amount of each period by.
+    #[serde(default)]
+    pub auto_adjust: Option<AutoAdjust>,
     /// The amount's currency.
     #[serde(default = "dollars")]
     #[schemars(length(min = 1))]
@@ -121,6 +128,7 @@ impl ResourceKind for Budget {
         if days("starts").zip(days("ends")).is_some_and(|(starts, ends)| starts >= ends) {
             out.push(Problem::new("ends", "it has to come after `starts`"));
         }
+        adjust::check(arguments, &mut out);
         notification::check(arguments.get("notifications"), &mut out);
         out
     }
@@ -170,7 +178,7 @@ impl ResourceKind for Budget {
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
         let budgets = cx.aws.budgets();
         let (account, name) = parts(cx.id);
-        let whole = ["amount", "unit", "period", "metric", "filters", "starts", "ends"];
+        let whole = ["amount", "auto_adjust", "unit", "period", "metric", "filters", "starts", "ends"];
         if whole.iter().any(|argument| cx.touches(argument)) {
             let starts = cx.before.arguments.starts.as_deref();
             let new = budget(name, cx.after, starts);
@@ -232,14 +240,18 @@ fn day(time: &DateTime) -> Option<String> {
 
 /// Makes AWS's budget; `starts` is the day that stays where the arguments name none.
 fn budget(name: &str, arguments: &Arguments, starts: Option<&str>) -> AwsBudget {
-    let limit = Spend::builder().amount(arguments.amount.to_string()).unit(&arguments.unit).build();
+    let limit = arguments.amount.map(|amount| {
+        let limit = Spend::builder().amount(amount.to_string()).unit(&arguments.unit).build();
+        limit.expect("internal error: amount and unit are set")
+    });
     let starts = arguments.starts.as_deref().or(starts).and_then(seconds).map(DateTime::from_secs);
     let ends = arguments.ends.as_deref().and_then(seconds).unwrap_or(NEVER_SECONDS);
     let period = TimePeriod::builder().set_start(starts).end(DateTime::from_secs(ends)).build();
     AwsBudget::builder()
         .budget_name(name)
         .budget_type(BudgetType::Cost)
-        .budget_limit(limit.expect("internal error: amount and unit are set"))
+        .set_budget_limit(limit)
+        .set_auto_adjust_data(arguments.auto_adjust.map(AutoAdjust::to_aws))
         .time_unit(arguments.period.to_aws())
         .time_period(period)
         .metrics(arguments.metric.to_aws())
@@ -266,9 +278,10 @@ mod tests {
         assert_eq!(seconds("2026-02-29"), None);
         assert_eq!(seconds("2087-06-15"), Some(NEVER_SECONDS));
         assert_eq!(day(&DateTime::from_secs(NEVER_SECONDS)).as_deref(), Some("2087-06-15"));
-        let problems = Budget::check(&json!({ "starts": "2026-02-29", "ends": "2026-01-01" }));
+        let problems = Budget::check(&json!({ "amount": 1, "starts": "2026-02-29", "ends": "2026-01-01" }));
         assert_eq!(problems.len(), 1);
-        assert_eq!(Budget::check(&json!({ "starts": "2026-02-01", "ends": "2026-01-01" }))[0].path, "ends");
+        let problems = Budget::check(&json!({ "amount": 1, "starts": "2026-02-01", "ends": "2026-01-01" }));
+        assert_eq!(problems[0].path, "ends");
     }
 
     #[test]

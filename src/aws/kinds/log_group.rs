@@ -1,11 +1,14 @@
 //! A log group of CloudWatch Logs.
 //!
 //! Calls: CreateLogGroup; PutRetentionPolicy, DeleteRetentionPolicy, AssociateKmsKey, DisassociateKmsKey,
-//! PutLogGroupDeletionProtection, TagResource, UntagResource; DeleteLogGroup. Reads: DescribeLogGroups in pages
-//! below the names' common prefix, ListTagsForResource per group whose tags are not known in bulk.
+//! PutLogGroupDeletionProtection, PutDataProtectionPolicy, DeleteDataProtectionPolicy, TagResource, UntagResource;
+//! DeleteLogGroup. Reads: DescribeLogGroups in pages below the names' common prefix, ListTagsForResource per group
+//! whose tags are not known in bulk, GetDataProtectionPolicy per group that has one where it is wanted.
 //! Waits: on the key's policy, which CloudWatch Logs sees a little later than KMS.
 //! Traps: services make their own group of the expected name when they write first, so a create can meet one.
 //! Tags hang on the ARN without its trailing `:*`. A retention policy deletes what is already older.
+
+mod protection;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +27,7 @@ use crate::aws::wait::{Bound, while_not_yet};
 use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Holding, Identity, Scope};
+use protection::DataProtection;
 
 /// The longest name that CloudWatch Logs takes, in characters.
 const NAME_CHARS_MAX: usize = 512;
@@ -60,6 +64,12 @@ pub struct Arguments {
     /// Whether CloudWatch Logs itself refuses to delete the group.
     #[serde(default)]
     pub deletion_protection: bool,
+    /// The data protection policy: what is found in logs that are written from now on, and masked. Its document has two
+    /// statements with the same `DataIdentifier` list, one with the operation `Audit` and one with `Deidentify`.
+    ///
+    /// Destinations of findings have to exist; to name one, `logs:CreateLogDelivery` is needed too.
+    #[serde(default)]
+    pub data_protection: Option<DataProtection>,
     /// Tags.
     #[serde(default)]
     pub tags: Tags,
@@ -115,12 +125,19 @@ impl ResourceKind for LogGroup {
     const HOLDS_DATA: bool = true;
     const IN_BULK: Option<InBulk> = Some(InBulk::tags("logs:log-group"));
     const ACTIONS: Actions = Actions {
-        read: &["logs:DescribeLogGroups", "logs:ListTagsForResource", "tag:GetResources"],
+        read: &[
+            "logs:DescribeLogGroups",
+            "logs:GetDataProtectionPolicy",
+            "logs:ListTagsForResource",
+            "tag:GetResources",
+        ],
         create: &["logs:CreateLogGroup", "logs:TagResource", "logs:PutRetentionPolicy"],
         update: &[
             "logs:AssociateKmsKey",
+            "logs:DeleteDataProtectionPolicy",
             "logs:DeleteRetentionPolicy",
             "logs:DisassociateKmsKey",
+            "logs:PutDataProtectionPolicy",
             "logs:PutLogGroupDeletionProtection",
             "logs:PutRetentionPolicy",
             "logs:TagResource",
@@ -148,6 +165,7 @@ impl ResourceKind for LogGroup {
         if delivery && arguments.get("retention_days").is_some_and(|days| !days.is_null()) {
             out.push(Problem::new("retention_days", "a group of class `DELIVERY` has a retention that AWS sets"));
         }
+        protection::check(arguments, &mut out);
         out
     }
 
@@ -169,7 +187,7 @@ impl ResourceKind for LogGroup {
         let found = groups(aws, common_prefix(&names)).await?;
         let reads = ids.iter().map(|id| async {
             let observation = match found.get(id.as_str()) {
-                Some(group) => observe(aws, group, fields.wants("tags")).await,
+                Some(group) => observe(aws, group, fields).await,
                 None => Observation::Absent,
             };
             (id.clone(), observation)
@@ -243,6 +261,9 @@ impl ResourceKind for LogGroup {
                     logs.delete_retention_policy().log_group_name(name).send().await?;
                 }
             }
+        }
+        if cx.touches("data_protection") {
+            protection::update(cx.aws, name, after.data_protection.as_ref()).await?;
         }
         if cx.touches("tags") {
             let changes = cx.tag_changes(&cx.before.arguments.tags, &after.tags);
@@ -333,10 +354,10 @@ async fn tags(aws: &Aws, arn: &str) -> Result<Tags, AwsError> {
     Ok(output.tags.unwrap_or_default().into_iter().collect())
 }
 
-async fn observe(aws: &Aws, group: &Group, with_tags: bool) -> Observation<LogGroup> {
+async fn observe(aws: &Aws, group: &Group, fields: &Fields) -> Observation<LogGroup> {
     let arn = arn(group);
     let mut unreadable = BTreeMap::new();
-    let read = if with_tags { tags(aws, &arn).await } else { Ok(Tags::new()) };
+    let read = if fields.wants("tags") { tags(aws, &arn).await } else { Ok(Tags::new()) };
     let (user, owner) = match read {
         Ok(tags) => split(tags),
         Err(error) if error.is_not_found() => return Observation::Absent,
@@ -345,12 +366,18 @@ async fn observe(aws: &Aws, group: &Group, with_tags: bool) -> Observation<LogGr
             (Tags::new(), None)
         }
     };
+    let read = protection::read(aws, group, &arn, fields.wants("data_protection")).await;
+    let data_protection = read.unwrap_or_else(|error| {
+        unreadable.insert("data_protection".to_owned(), error.reason());
+        None
+    });
     let arguments = Arguments {
         name: group.log_group_name.clone(),
         retention_days: group.retention_in_days.and_then(|days| u32::try_from(days).ok()),
         kms_key: group.kms_key_id.clone(),
         class: Class::of_aws(group.log_group_class.as_ref()),
         deletion_protection: group.deletion_protection_enabled.unwrap_or_default(),
+        data_protection,
         tags: user,
     };
     let attributes = Attributes { arn, name: group.log_group_name.clone().unwrap_or_default() };

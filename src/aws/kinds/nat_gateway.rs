@@ -1,11 +1,15 @@
 //! A NAT gateway: the way out of private subnets.
 //!
-//! Calls: CreateNatGateway; CreateTags, DeleteTags; DeleteNatGateway. Reads: DescribeNatGateways; before a public
-//! one is made, DescribeSubnets and DescribeInternetGateways.
-//! Waits: until it is `available`; until it is `deleted`, when its address and interface are free again.
+//! Calls: CreateNatGateway; AssociateNatGatewayAddress, DisassociateNatGatewayAddress,
+//! AssignPrivateNatGatewayAddress, UnassignPrivateNatGatewayAddress, CreateTags, DeleteTags; DeleteNatGateway.
+//! Reads: DescribeNatGateways; before a public one is made, DescribeSubnets and DescribeInternetGateways.
+//! Waits: until it is `available`; until secondary addresses are in use or gone, which takes up to six minutes of
+//! draining; until it is `deleted`, when its addresses and interface are free again.
 //! Traps: a public one whose VPC has no internet gateway yet is made and then fails by itself, so the create first
 //! waits for the gateway's attachment. A failed or deleted one stays visible for about an hour; it reads as absent.
-//! The address is an `elastic_ip` of its own: its allocation takes no client token and must not hide in this call.
+//! An address is an `elastic_ip` of its own: its allocation takes no client token and must not hide in this call.
+
+mod secondary;
 
 use std::time::Duration;
 
@@ -45,6 +49,22 @@ pub struct Arguments {
     #[serde(default)]
     #[schemars(extend("x-change" = "replace"))]
     pub private_ip: Option<String>,
+    /// Further addresses of a public gateway, each for 55,000 more connections to one destination:
+    /// `$(elastic_ip.NAME.allocation_id)`. AWS takes one unless the account's quota was raised.
+    ///
+    /// One that is taken away drains first, for up to six minutes.
+    #[serde(default)]
+    #[schemars(length(max = 31), extend("x-set" = true))]
+    pub secondary_addresses: Vec<String>,
+    /// Further private addresses of a private gateway, free ones of its subnet. AWS takes seven unless the account's
+    /// quota was raised.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 31), extend("x-set" = true))]
+    pub secondary_private_ips: Option<Vec<String>>,
+    /// How many further private addresses a private gateway has, picked by AWS; in place of the addresses themselves.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 31))]
+    pub secondary_private_ip_count: Option<u8>,
     /// Tags.
     #[serde(default)]
     pub tags: Tags,
@@ -91,7 +111,14 @@ impl ResourceKind for NatGateway {
             "ec2:DescribeSubnets",
             "ec2:DescribeNatGateways",
         ],
-        update: &["ec2:CreateTags", "ec2:DeleteTags"],
+        update: &[
+            "ec2:AssignPrivateNatGatewayAddress",
+            "ec2:AssociateNatGatewayAddress",
+            "ec2:CreateTags",
+            "ec2:DeleteTags",
+            "ec2:DisassociateNatGatewayAddress",
+            "ec2:UnassignPrivateNatGatewayAddress",
+        ],
         delete: &["ec2:DeleteNatGateway", "ec2:DescribeNatGateways"],
     };
 
@@ -100,15 +127,33 @@ impl ResourceKind for NatGateway {
 
     fn check(arguments: &Value) -> Vec<Problem> {
         let private = arguments.get("connectivity").and_then(Value::as_str) == Some("private");
-        let allocation = arguments.get("allocation").is_some_and(|value| !value.is_null());
-        match (private, allocation) {
-            (true, true) => vec![Problem::new("allocation", "a private NAT gateway has no public address")],
+        let set = |name: &str| arguments.get(name).is_some_and(|value| !value.is_null());
+        let mut out = Vec::new();
+        match (private, set("allocation")) {
+            (true, true) => out.push(Problem::new("allocation", "a private NAT gateway has no public address")),
             (false, false) => {
                 let problem = Problem::new("allocation", "a public NAT gateway needs an address");
-                vec![Problem { help: Some("add an `elastic_ip` and name its `allocation_id`".to_owned()), ..problem }]
+                let help = Some("add an `elastic_ip` and name its `allocation_id`".to_owned());
+                out.push(Problem { help, ..problem });
             }
-            _ => Vec::new(),
+            _ => {}
         }
+        let further = arguments.get("secondary_addresses").and_then(Value::as_array);
+        if private && further.is_some_and(|list| !list.is_empty()) {
+            out.push(Problem::new("secondary_addresses", "a private NAT gateway has no public address"));
+        }
+        if further.is_some_and(|list| list.iter().any(|one| Some(one) == arguments.get("allocation"))) {
+            out.push(Problem::new("secondary_addresses", "one of them is the gateway's `allocation`"));
+        }
+        for name in ["secondary_private_ips", "secondary_private_ip_count"].into_iter().filter(|name| set(name)) {
+            if !private {
+                out.push(Problem::new(name, "only with `connectivity: private`"));
+            }
+        }
+        if set("secondary_private_ips") && set("secondary_private_ip_count") {
+            out.push(Problem::new("secondary_private_ip_count", "not beside `secondary_private_ips`"));
+        }
+        out
     }
 
     async fn read_many(
@@ -143,6 +188,12 @@ impl ResourceKind for NatGateway {
         let call = cx.aws.ec2().create_nat_gateway().subnet_id(&arguments.subnet).connectivity_type(connectivity);
         let call = call.set_allocation_id(arguments.allocation.clone());
         let call = call.set_private_ip_address(arguments.private_ip.clone());
+        let further = &arguments.secondary_addresses;
+        let call = call.set_secondary_allocation_ids((!further.is_empty()).then(|| further.clone()));
+        let ips = &arguments.secondary_private_ips;
+        let count = arguments.secondary_private_ip_count.filter(|_| ips.is_none());
+        let call = call.set_secondary_private_ip_addresses(ips.clone());
+        let call = call.set_secondary_private_ip_address_count(count.map(i32::from));
         let output = call.client_token(cx.token).tag_specifications(tags).send().await?;
         let id = output.nat_gateway.and_then(|gateway| gateway.nat_gateway_id);
         Ok(id.expect("internal error: CreateNatGateway answers with the id").into())
@@ -153,7 +204,10 @@ impl ResourceKind for NatGateway {
             let found = list(aws, vec![ec2::filter("nat-gateway-id", [id.as_str()])]).await?;
             let Some(gateway) = found.into_iter().next() else { return Ok(Poll::Pending("not visible".to_owned())) };
             match gateway.state {
-                Some(NatGatewayState::Available) => Ok(Poll::Ready(())),
+                Some(NatGatewayState::Available) => {
+                    let pending = secondary::under_way(gateway.nat_gateway_addresses());
+                    Ok(pending.map_or(Poll::Ready(()), Poll::Pending))
+                }
                 Some(NatGatewayState::Pending) | None => Ok(Poll::Pending("pending".to_owned())),
                 Some(_) => Err(failed(gateway)),
             }
@@ -162,6 +216,10 @@ impl ResourceKind for NatGateway {
     }
 
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
+        let secondary = ["secondary_addresses", "secondary_private_ips", "secondary_private_ip_count"];
+        if secondary.iter().any(|argument| cx.touches(argument)) {
+            secondary::update(&cx).await?;
+        }
         if cx.touches("tags") {
             let changes = cx.tag_changes(&cx.before.arguments.tags, &cx.after.tags);
             ec2::retag(cx.aws, cx.id.as_str(), &changes).await?;
@@ -202,11 +260,14 @@ fn failed(gateway: SdkGateway) -> AwsError {
     AwsError::own("ec2:CreateNatGateway", ErrorClass::Other, &code, message)
 }
 
-/// Waits for gateways that are being deleted and hold an address that the new one is to have.
+/// Waits for gateways that are being deleted and hold addresses that the new one is to have.
 ///
 /// A gateway made before that fails for good.
 async fn addresses_free(aws: &Aws, arguments: &Arguments) -> Result<(), AwsError> {
-    if arguments.allocation.is_none() && arguments.private_ip.is_none() {
+    let allocations: Vec<&String> = arguments.allocation.iter().chain(&arguments.secondary_addresses).collect();
+    let ips: Vec<&String> =
+        arguments.private_ip.iter().chain(arguments.secondary_private_ips.iter().flatten()).collect();
+    if allocations.is_empty() && ips.is_empty() {
         return Ok(());
     }
     until(aws, "the addresses to be free", Bound::seconds(300), || async {
@@ -216,8 +277,8 @@ async fn addresses_free(aws: &Aws, arguments: &Arguments) -> Result<(), AwsError
             addresses.map(|address| (gateway.subnet_id.as_deref() == Some(arguments.subnet.as_str()), address))
         });
         let wanted = held.any(|(beside, address)| {
-            (address.allocation_id.is_some() && address.allocation_id == arguments.allocation)
-                || (beside && address.private_ip.is_some() && address.private_ip == arguments.private_ip)
+            address.allocation_id.as_ref().is_some_and(|held| allocations.contains(&held))
+                || (beside && address.private_ip.as_ref().is_some_and(|held| ips.contains(&held)))
         });
         Ok(if wanted { Poll::Pending("held by a gateway that is being deleted".to_owned()) } else { Poll::Ready(()) })
     })
@@ -242,6 +303,8 @@ async fn internet_gateway_attached(aws: &Aws, subnet: &str) -> Result<(), AwsErr
 fn observe(gateway: SdkGateway) -> (PhysicalId, Observed<NatGateway>) {
     let addresses = gateway.nat_gateway_addresses.unwrap_or_default();
     let first = addresses.iter().find(|address| address.is_primary == Some(true)).or(addresses.first()).cloned();
+    let further = secondary::read(&addresses);
+    let ips = Some(further.private_ips).filter(|list| !list.is_empty());
     let (tags, owner) = ec2::split_tags(gateway.tags);
     let id = gateway.nat_gateway_id.unwrap_or_default();
     let arguments = Arguments {
@@ -252,6 +315,9 @@ fn observe(gateway: SdkGateway) -> (PhysicalId, Observed<NatGateway>) {
         },
         allocation: first.as_ref().and_then(|address| address.allocation_id.clone()),
         private_ip: first.as_ref().and_then(|address| address.private_ip.clone()),
+        secondary_addresses: further.allocations,
+        secondary_private_ip_count: ips.as_ref().and_then(|list| u8::try_from(list.len()).ok()),
+        secondary_private_ips: ips,
         tags,
     };
     let attributes = Attributes {

@@ -5,7 +5,7 @@
 //! Traps: a model can't be changed, and its name is unique, so a replacement has a name of its own: default
 //! names carry the generation. DescribeModel fills in a data source for a plain `ModelDataUrl`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sagemaker::operation::describe_model::DescribeModelOutput;
 use aws_sdk_sagemaker::types as sdk;
@@ -80,6 +80,10 @@ pub struct Container {
     /// Where the model's data is.
     #[serde(default)]
     pub model_data: Option<ModelData>,
+    /// Further data beside it, such as the draft model of speculative decoding; five channels at most.
+    #[serde(default)]
+    #[schemars(length(max = 5))]
+    pub additional_model_data_sources: Vec<AdditionalSource>,
     /// Environment variables; no secrets, everyone who may describe the model reads them.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -118,6 +122,17 @@ pub struct ModelData {
     /// Whether the model's licence is accepted, where it asks for it.
     #[serde(default)]
     pub accept_eula: Option<bool>,
+}
+
+/// Further data of a container, which finds it below `/opt/ml/additional-model-data-sources/CHANNEL`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdditionalSource {
+    /// The channel's name, once in a container.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,64}$"))]
+    pub channel: String,
+    /// Where its data is.
+    pub model_data: ModelData,
 }
 
 /// What AWS sets.
@@ -163,6 +178,14 @@ impl ResourceKind for SagemakerModel {
             if set("model_cache") && container.get("mode").and_then(Value::as_str) != Some("multi") {
                 let path = format!("containers[{index}].model_cache");
                 out.push(Problem::new(path, "only with `mode: multi`"));
+            }
+            let sources = container.get("additional_model_data_sources").and_then(Value::as_array);
+            let mut channels = BTreeSet::new();
+            for (number, source) in sources.into_iter().flatten().enumerate() {
+                if !source.get("channel").and_then(Value::as_str).is_none_or(|channel| channels.insert(channel)) {
+                    let path = format!("containers[{index}].additional_model_data_sources[{number}].channel");
+                    out.push(Problem::new(path, "each channel has a name of its own"));
+                }
             }
         }
         let one = containers.is_some_and(|containers| containers.len() == 1);
@@ -270,6 +293,10 @@ fn container(container: &Container) -> sdk::ContainerDefinition {
                 .as_deref()
                 .map(|mode| sdk::ImageConfig::builder().repository_access_mode(mode.into()).build()),
         );
+    for further in &container.additional_model_data_sources {
+        let built = sdk::AdditionalModelDataSource::builder().channel_name(&further.channel);
+        made = made.additional_model_data_sources(built.s3_data_source(source(&further.model_data)).build());
+    }
     for (name, value) in &container.environment {
         made = made.environment(name, value);
     }
@@ -331,22 +358,30 @@ async fn read_one(aws: &Aws, name: &str, fields: &Fields) -> Result<Observed<Sag
     Ok(observed)
 }
 
+fn read_source(source: &sdk::S3ModelDataSource) -> ModelData {
+    ModelData {
+        uri: source.s3_uri().unwrap_or_default().to_owned(),
+        compressed: source.compression_type() != Some(&sdk::ModelCompressionType::None),
+        accept_eula: source.model_access_config().and_then(|config| config.accept_eula()),
+    }
+}
+
 fn read_container(found: &sdk::ContainerDefinition) -> Container {
     let source = found.model_data_source().and_then(|source| source.s3_data_source());
     let model_data = match (text(found.model_data_url()), source) {
         (Some(uri), _) => Some(ModelData { uri, compressed: true, accept_eula: None }),
-        (None, Some(source)) => Some(ModelData {
-            uri: source.s3_uri().unwrap_or_default().to_owned(),
-            compressed: source.compression_type() != Some(&sdk::ModelCompressionType::None),
-            accept_eula: source.model_access_config().and_then(|config| config.accept_eula()),
-        }),
-        (None, None) => None,
+        (None, source) => source.map(read_source),
     };
+    let further = found.additional_model_data_sources().iter().filter_map(|further| {
+        let channel = further.channel_name().unwrap_or_default().to_owned();
+        Some(AdditionalSource { channel, model_data: read_source(further.s3_data_source()?) })
+    });
     let cache = found.multi_model_config().and_then(|config| config.model_cache_setting());
     Container {
         image: text(found.image()),
         model_package: text(found.model_package_name()),
         model_data,
+        additional_model_data_sources: further.collect(),
         environment: found
             .environment()
             .into_iter()

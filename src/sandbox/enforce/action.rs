@@ -86,6 +86,10 @@ fn further(call: &Call<'_>, input: &Value, named: &str) -> Vec<(String, String)>
             .into_iter()
             .map(|id| ("secretsmanager:GetSecretValue".to_owned(), secret(call, id)))
             .collect(),
+        "secretsmanager:CreateSecret" if input.get("AddReplicaRegions").is_some() => resources(call, input, named)
+            .into_iter()
+            .map(|resource| ("secretsmanager:ReplicateSecretToRegions".to_owned(), resource))
+            .collect(),
         _ if call.service.name == "ec2" && has_tags(input) => {
             let makes = table().ec2_makes.get(call.operation.name.as_str()).into_iter().flatten();
             makes.map(|kind| ("ec2:CreateTags".to_owned(), format!("{}:{kind}/*", base(call)))).collect()

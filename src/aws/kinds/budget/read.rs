@@ -6,9 +6,10 @@ use aws_sdk_budgets::types::{Budget as AwsBudget, Notification as AwsNotificatio
 use futures::future::{join_all, try_join_all};
 
 use super::super::iam_account::BULK_MIN;
+use super::adjust::AutoAdjust;
 use super::notification::Notification;
 use super::scope::{Filters, Metric, Period};
-use super::{Arguments, Attributes, Budget, day, parts};
+use super::{Arguments, Attributes, Budget, day, dollars, parts};
 use crate::aws::resource::{Discovered, Fields, Observation, Observed};
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::{Aws, AwsError};
@@ -134,8 +135,11 @@ fn observed(budget: AwsBudget, arn: String) -> Observed<Budget> {
     let mut foreign = |path: &str| {
         unreadable.insert(path.to_owned(), "AWS has a value that opora has no word for".to_owned());
     };
-    let limit = budget.budget_limit.as_ref();
-    let amount = limit.and_then(|limit| limit.amount.parse().ok());
+    let adjusted = budget.auto_adjust_data.as_ref();
+    let auto_adjust = adjusted.and_then(AutoAdjust::from_aws);
+    // The amount of a budget that AWS adjusts is AWS's own.
+    let limit = budget.budget_limit.as_ref().filter(|_| adjusted.is_none());
+    let amount: Option<f64> = limit.and_then(|limit| limit.amount.parse().ok());
     let period = Period::from_aws(&budget.time_unit);
     let filters = Filters::from_expression(budget.filter_expression.as_ref());
     let metric = match budget.metrics() {
@@ -144,7 +148,8 @@ fn observed(budget: AwsBudget, arn: String) -> Observed<Budget> {
         [metric, ..] => Metric::from_aws(metric),
     };
     let readable = [
-        ("amount", amount.is_some()),
+        ("amount", amount.is_some() || adjusted.is_some()),
+        ("auto_adjust", auto_adjust.is_some() || adjusted.is_none()),
         ("period", period.is_some()),
         ("filters", filters.is_some()),
         ("metric", metric.is_some()),
@@ -152,8 +157,9 @@ fn observed(budget: AwsBudget, arn: String) -> Observed<Budget> {
     readable.iter().filter(|(_, read)| !read).for_each(|(path, _)| foreign(path));
     let arguments = Arguments {
         name: Some(budget.budget_name.clone()),
-        amount: amount.unwrap_or_default(),
-        unit: limit.map(|limit| limit.unit.clone()).unwrap_or_default(),
+        amount,
+        auto_adjust,
+        unit: limit.map_or_else(dollars, |limit| limit.unit.clone()),
         period: period.unwrap_or_default(),
         metric: metric.unwrap_or_default(),
         filters: filters.unwrap_or_default(),

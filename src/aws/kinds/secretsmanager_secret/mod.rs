@@ -1,19 +1,22 @@
-//! A secret of Secrets Manager, with its value, policy and rotation.
+//! A secret of Secrets Manager, with its value, policy, rotation and replicas.
 //!
 //! Calls: CreateSecret; PutSecretValue, UpdateSecret, RotateSecret, CancelRotateSecret, PutResourcePolicy,
-//! DeleteResourcePolicy, TagResource, UntagResource; DeleteSecret. Reads: DescribeSecret per secret (it is
+//! DeleteResourcePolicy, ReplicateSecretToRegions, RemoveRegionsFromReplication, TagResource, UntagResource;
+//! DeleteSecret. Reads: DescribeSecret per secret (it is
 //! never behind, as ListSecrets may be by five minutes), GetResourcePolicy where it is wanted. The value is
-//! written and never read. Waits: on new principals of the policy.
+//! written and never read. Waits: on new principals of the policy, until replicas are in sync.
 //! Traps: a deleted secret keeps its name until its recovery window is over; it reads as absent, and a new one
 //! of that name is refused. A version's id is its client token, made of the value's source and of the version
-//! it follows: so a repeated call makes no second version, and a lost reply is recognised.
+//! it follows: so a repeated call makes no second version, and a lost reply is recognised. A replica carries its
+//! primary's tags; it is no resource of its own region. A secret that has replicas can't be deleted.
 
+mod replica;
 mod value;
 
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_secretsmanager::operation::describe_secret::DescribeSecretOutput;
-use aws_sdk_secretsmanager::types::{RotationRulesType, Tag};
+use aws_sdk_secretsmanager::types::{RotationRulesType, SecretListEntry, Tag};
 use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +32,7 @@ use crate::aws::{Aws, AwsError, ErrorClass};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Holding, Identity, PolicyDocument};
 
+use replica::Replica;
 use value::Source;
 
 /// The longest name that Secrets Manager takes, in characters.
@@ -73,6 +77,10 @@ pub struct Arguments {
     /// Who may use the secret besides what IAM policies say. Public access is always refused.
     #[serde(default)]
     pub policy: Option<PolicyDocument>,
+    /// Other regions that have the secret too. Secrets Manager keeps its value, policy and tags there in step.
+    #[serde(default)]
+    #[schemars(extend("x-set" = true))]
+    pub replicas: Vec<Replica>,
     /// Days for which a deleted secret can be restored, 7 to 30; 0 deletes it at once, for good.
     #[serde(default = "thirty")]
     #[schemars(range(min = 0, max = 30), extend("x-local" = true, "x-waits" = true))]
@@ -142,6 +150,7 @@ impl ResourceKind for SecretsmanagerSecret {
         create: &[
             "secretsmanager:CreateSecret",
             "secretsmanager:PutResourcePolicy",
+            "secretsmanager:ReplicateSecretToRegions",
             "secretsmanager:RotateSecret",
             "secretsmanager:TagResource",
         ],
@@ -150,12 +159,14 @@ impl ResourceKind for SecretsmanagerSecret {
             "secretsmanager:DeleteResourcePolicy",
             "secretsmanager:PutResourcePolicy",
             "secretsmanager:PutSecretValue",
+            "secretsmanager:RemoveRegionsFromReplication",
+            "secretsmanager:ReplicateSecretToRegions",
             "secretsmanager:RotateSecret",
             "secretsmanager:TagResource",
             "secretsmanager:UntagResource",
             "secretsmanager:UpdateSecret",
         ],
-        delete: &["secretsmanager:DeleteSecret"],
+        delete: &["secretsmanager:DeleteSecret", "secretsmanager:RemoveRegionsFromReplication"],
     };
 
     type Arguments = Arguments;
@@ -172,6 +183,7 @@ impl ResourceKind for SecretsmanagerSecret {
                 out.push(Problem::new("rotation", "a rotation has either `days` or `schedule`"));
             }
         }
+        out.extend(arguments.get("replicas").map(replica::check).unwrap_or_default());
         let window = arguments.get("recovery_window_days").and_then(Value::as_u64);
         if window.is_some_and(|days| (1..7).contains(&days)) {
             out.push(Problem::new("recovery_window_days", "the window is 0 or from 7 to 30 days"));
@@ -192,9 +204,12 @@ impl ResourceKind for SecretsmanagerSecret {
         let mut pages = aws.secretsmanager().list_secrets().max_results(100).into_paginator().send();
         let mut out = Vec::new();
         while let Some(page) = pages.next().await {
-            // A service that owns a secret manages it itself.
+            // A service that owns a secret manages it itself, and a replica is its primary's.
             let secrets = page?.secret_list.unwrap_or_default().into_iter();
-            out.extend(secrets.filter(|secret| secret.owning_service.is_none()).filter_map(|secret| {
+            let own = |secret: &SecretListEntry| {
+                secret.owning_service.is_none() && is_at_home(aws, secret.primary_region.as_deref())
+            };
+            out.extend(secrets.filter(own).filter_map(|secret| {
                 let owner = split(pairs(secret.tags.unwrap_or_default())).1;
                 Some(Discovered { id: secret.arn?.into(), owner, name: secret.name })
             }));
@@ -205,8 +220,9 @@ impl ResourceKind for SecretsmanagerSecret {
     async fn find(cx: Creation<'_>, arguments: &Arguments) -> Result<Vec<PhysicalId>, AwsError> {
         // By name, and not by a list: a list may not show it for some minutes.
         let Some(secret) = describe(cx.aws, &name(&cx, arguments)).await? else { return Ok(Vec::new()) };
+        let at_home = is_at_home(cx.aws, secret.primary_region.as_deref());
         let owner = split(pairs(secret.tags.unwrap_or_default())).1;
-        let id = secret.arn.filter(|_| owner.as_ref() == Some(cx.owner));
+        let id = secret.arn.filter(|_| at_home && owner.as_ref() == Some(cx.owner));
         Ok(id.map(PhysicalId::from).into_iter().collect())
     }
 
@@ -223,6 +239,9 @@ impl ResourceKind for SecretsmanagerSecret {
             .set_kms_key_id(arguments.kms_key.clone())
             .set_secret_string(text.map(|text| text.expose()))
             .client_request_token(token)
+            .set_add_replica_regions(
+                (!arguments.replicas.is_empty()).then(|| arguments.replicas.iter().map(Replica::to_aws).collect()),
+            )
             .set_tags(Some(aws_tags(&cx.tags(&arguments.tags))));
         match call.send().await.map_err(AwsError::from) {
             Ok(output) => Ok(output.arn.expect("internal error: CreateSecret answers with the ARN").into()),
@@ -234,6 +253,11 @@ impl ResourceKind for SecretsmanagerSecret {
             Err(error) if error.class == ErrorClass::InUse => Err(name_is_blocked(error, &name)),
             Err(error) => Err(error),
         }
+    }
+
+    async fn ready(aws: &Aws, id: &PhysicalId) -> Result<(), AwsError> {
+        // A replica that failed is for the update to make anew.
+        replica::settled(aws, id.as_str()).await.map(|_| ())
     }
 
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
@@ -263,6 +287,9 @@ impl ResourceKind for SecretsmanagerSecret {
                 }
             }
         }
+        if cx.touches("replicas") {
+            replica::update(&cx).await?;
+        }
         if cx.touches("tags") {
             let changes = cx.tag_changes(&cx.before.arguments.tags, &after.tags);
             if !changes.set.is_empty() {
@@ -283,15 +310,24 @@ impl ResourceKind for SecretsmanagerSecret {
 
     async fn delete(cx: Deletion<'_>) -> Result<(), AwsError> {
         let days = cx.recorded.get("recovery_window_days").and_then(Value::as_i64).unwrap_or(30);
-        let call = cx.aws.secretsmanager().delete_secret().secret_id(cx.id.as_str());
-        let call = match days {
-            0 => call.force_delete_without_recovery(true),
-            days => call.recovery_window_in_days(days),
+        let delete = || async {
+            let call = cx.aws.secretsmanager().delete_secret().secret_id(cx.id.as_str());
+            let call = match days {
+                0 => call.force_delete_without_recovery(true),
+                days => call.recovery_window_in_days(days),
+            };
+            match call.send().await.map_err(AwsError::from) {
+                // Scheduled by an earlier attempt.
+                Err(error) if error.class == ErrorClass::InUse => Ok(()),
+                other => other.map(|_| ()),
+            }
         };
-        match call.send().await.map_err(AwsError::from) {
-            // Scheduled by an earlier attempt.
-            Err(error) if error.class == ErrorClass::InUse => Ok(()),
-            other => other.map(|_| ()),
+        match delete().await {
+            Err(error) if error.class == ErrorClass::Invalid => {
+                // Refused for its replicas, if it has any.
+                if replica::remove_all(cx.aws, cx.id.as_str()).await? { delete().await } else { Err(error) }
+            }
+            other => other,
         }
     }
 }
@@ -320,6 +356,11 @@ impl Rotation {
 
 fn name(cx: &Creation<'_>, arguments: &Arguments) -> String {
     arguments.name.clone().unwrap_or_else(|| cx.default_name(NAME_CHARS_MAX))
+}
+
+/// Tells whether a secret with this primary region is no replica of one elsewhere; AWS names it of replicated ones only.
+fn is_at_home(aws: &Aws, primary_region: Option<&str>) -> bool {
+    primary_region.is_none_or(|region| region == aws.region())
 }
 
 /// Makes the client token of a value, which becomes its version's id: the same for the same source after the same version.
@@ -410,6 +451,7 @@ async fn read_one(aws: &Aws, id: &PhysicalId, fields: &Fields) -> Observation<Se
         previous_version_id: with_stage(&stages, "AWSPREVIOUS"),
     };
     let rotation = Rotation::of_aws(&secret);
+    let replicas = replica::read(secret.replication_status());
     let (user, owner) = split(pairs(secret.tags.unwrap_or_default()));
     let arguments = Arguments {
         name: secret.name,
@@ -420,6 +462,7 @@ async fn read_one(aws: &Aws, id: &PhysicalId, fields: &Fields) -> Observation<Se
         rotation,
         rotate_immediately: yes(),
         policy: None,
+        replicas,
         recovery_window_days: thirty(),
         tags: user,
     };
@@ -469,6 +512,7 @@ mod tests {
             (json!({ "rotation": { "lambda": "arn", "days": 1, "schedule": "rate(1 day)" } }), "rotation"),
             (json!({ "rotation": { "lambda": "arn" } }), "rotation"),
             (json!({ "recovery_window_days": 3 }), "recovery_window_days"),
+            (json!({ "replicas": [{ "region": "eu-west-1" }, { "region": "eu-west-1" }] }), "replicas[1].region"),
             (json!({ "value": {} }), "value"),
         ] {
             assert_eq!(SecretsmanagerSecret::check(&arguments)[0].path, path);

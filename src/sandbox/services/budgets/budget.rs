@@ -16,6 +16,8 @@ pub(super) const OPERATIONS: Operations = &[
     ("UpdateBudget", update),
 ];
 
+/// The amount of an auto-adjusting budget in an account that never spent anything.
+const LEAST: &str = "0.01";
 /// 15 June 2087, the end of a budget that names none.
 const NEVER_S: f64 = 3_706_473_600.0;
 
@@ -54,13 +56,15 @@ fn complete(call: &Call<'_>, given: &Value, old: Option<&Value>) -> Result<Value
     if !matches!(kind, "COST" | "USAGE") {
         return Err(AwsError::new("NotImplementedBySandbox", format!("the sandbox has no {kind} budgets")).status(400));
     }
-    for absent in ["PlannedBudgetLimits", "AutoAdjustData"] {
-        if given.get(absent).is_some() {
-            return Err(AwsError::new("NotImplementedBySandbox", format!("the sandbox has no {absent}")).status(400));
-        }
+    if given.get("PlannedBudgetLimits").is_some() {
+        return Err(AwsError::new("NotImplementedBySandbox", "the sandbox has no PlannedBudgetLimits").status(400));
     }
-    let Some(limit) = given.get("BudgetLimit") else {
-        return Err(invalid("BudgetLimit is required for COST and USAGE budgets."));
+    let adjust = given.get("AutoAdjustData").map(|data| adjusted(call, data, text(given, "TimeUnit"))).transpose()?;
+    let limit = match (given.get("BudgetLimit"), &adjust) {
+        (Some(limit), None) => limit.clone(),
+        (None, Some(_)) => json!({"Amount": LEAST, "Unit": "USD"}),
+        (None, None) => return Err(invalid("BudgetLimit is required for COST and USAGE budgets.")),
+        (Some(_), Some(_)) => return Err(invalid("BudgetLimit can't be set for an auto-adjusting budget.")),
     };
     let has = |member: &str| given.get(member).is_some_and(|value| !value.as_array().is_some_and(Vec::is_empty));
     if has("FilterExpression") && !has("Metrics") {
@@ -71,8 +75,9 @@ fn complete(call: &Call<'_>, given: &Value, old: Option<&Value>) -> Result<Value
         return Err(invalid("CostFilters and CostTypes can't be used with FilterExpression and Metrics."));
     }
     let mut made = given.clone();
-    let amount: f64 = text(limit, "Amount").parse().map_err(|_| invalid("BudgetLimit.Amount is not a number."))?;
-    made["BudgetLimit"]["Amount"] = json!(amount_text(amount));
+    let amount: f64 = text(&limit, "Amount").parse().map_err(|_| invalid("BudgetLimit.Amount is not a number."))?;
+    made["BudgetLimit"] = json!({"Amount": amount_text(amount), "Unit": limit["Unit"]});
+    made["AutoAdjustData"] = json!(adjust);
     if kind == "COST" && !new {
         made["CostTypes"] = cost_types(&given["CostTypes"]);
     }
@@ -92,6 +97,28 @@ fn complete(call: &Call<'_>, given: &Value, old: Option<&Value>) -> Result<Value
     made["CalculatedSpend"] = json!({ "ActualSpend": { "Amount": "0.0", "Unit": limit["Unit"] } });
     made["LastUpdatedTime"] = call.timestamp();
     Ok(made)
+}
+
+/// Checks how an amount is to be adjusted, and adds what AWS works out itself.
+fn adjusted(call: &Call<'_>, given: &Value, unit: &str) -> Result<Value, AwsError> {
+    let periods = given["HistoricalOptions"]["BudgetAdjustmentPeriod"].as_u64();
+    let most = match unit {
+        "DAILY" => 60,
+        "MONTHLY" => 12,
+        "QUARTERLY" => 4,
+        _ => 1,
+    };
+    let mut out = json!({"AutoAdjustType": given["AutoAdjustType"], "LastAutoAdjustTime": call.timestamp()});
+    match (text(given, "AutoAdjustType"), periods) {
+        ("HISTORICAL", None) => return Err(invalid("HistoricalOptions is required for HISTORICAL budgets.")),
+        ("HISTORICAL", Some(periods)) if periods > most => {
+            return Err(invalid(format!("BudgetAdjustmentPeriod must not exceed {most} for {unit} budgets.")));
+        }
+        ("HISTORICAL", Some(periods)) => out["HistoricalOptions"] = json!({"BudgetAdjustmentPeriod": periods}),
+        (_, Some(_)) => return Err(invalid("HistoricalOptions is only valid for HISTORICAL budgets.")),
+        _ => {}
+    }
+    Ok(out)
 }
 
 /// Writes an amount with at least one decimal.

@@ -1,7 +1,7 @@
 //! Budgets: cost and usage budgets with notifications, subscribers and tags.
 //!
-//! Nothing is spent in the sandbox, so no notification ever fires; planned limits, auto-adjustment and
-//! budget actions are deliberately absent.
+//! Nothing is spent in the sandbox, so no notification ever fires, and amounts that AWS adjusts stay at the least one;
+//! planned limits and budget actions are deliberately absent.
 
 mod budget;
 mod notification;

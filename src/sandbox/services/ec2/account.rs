@@ -14,7 +14,7 @@ pub(super) const OPERATIONS: Operations = &[
 ];
 
 /// The regions enabled in every account.
-const REGIONS: &[&str] = &[
+pub(in crate::sandbox::services) const REGIONS: &[&str] = &[
     "ap-northeast-1",
     "ap-northeast-2",
     "ap-northeast-3",

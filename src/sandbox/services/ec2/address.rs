@@ -106,7 +106,17 @@ pub(super) fn tie(call: &mut Call<'_>, id: &str, interface: &str, private: &str)
         address["PrivateIpAddress"] = json!(private);
     });
     let shown = json!({"AllocationId": id, "AssociationId": association, "IpOwnerId": owner, "PublicIp": public});
-    call.change(interface::INTERFACES, interface, |row| row["Association"] = shown);
+    call.change(interface::INTERFACES, interface, |row| {
+        if text(row, "PrivateIpAddress") == private {
+            row["Association"] = shown;
+            return;
+        }
+        for one in row["PrivateIpAddresses"].as_array_mut().into_iter().flatten() {
+            if text(one, "PrivateIpAddress") == private {
+                one["Association"] = shown.clone();
+            }
+        }
+    });
     association
 }
 

@@ -33,20 +33,45 @@ pub(super) struct Purpose<'a> {
     pub(super) tags: Value,
 }
 
-/// Returns how many interfaces lie in a subnet.
+/// Returns how many private addresses of a subnet are in use.
 pub(super) fn count(call: &Call<'_>, subnet: &str) -> u64 {
-    call.count_of(INTERFACES, |row| text(row, "SubnetId") == subnet) as u64
+    taken(call, subnet).len() as u64
+}
+
+fn taken(call: &Call<'_>, subnet: &str) -> Vec<String> {
+    let rows = call.select(INTERFACES, |_, row| text(row, "SubnetId") == subnet);
+    let addresses = |row: &Value| {
+        items(row, "PrivateIpAddresses").map(|one| text(one, "PrivateIpAddress").to_owned()).collect::<Vec<_>>()
+    };
+    rows.iter().flat_map(|(_, row)| addresses(row)).collect()
 }
 
 /// Picks the address of a new interface: the wanted one if it is free, or the first free one.
 pub(super) fn pick_address(call: &Call<'_>, subnet: &Value, wanted: Option<&str>) -> Result<String, AwsError> {
+    pick(subnet, wanted, &taken(call, text(subnet, "SubnetId")))
+}
+
+/// Picks several addresses beside those that are about to be in use.
+pub(super) fn pick_addresses(
+    call: &Call<'_>,
+    subnet: &Value,
+    wanted: &[Option<&str>],
+    besides: &[String],
+) -> Result<Vec<String>, AwsError> {
+    let mut used = taken(call, text(subnet, "SubnetId"));
+    used.extend_from_slice(besides);
+    let mut out = Vec::new();
+    for wanted in wanted {
+        let picked = pick(subnet, *wanted, &used)?;
+        used.push(picked.clone());
+        out.push(picked);
+    }
+    Ok(out)
+}
+
+fn pick(subnet: &Value, wanted: Option<&str>, taken: &[String]) -> Result<String, AwsError> {
     let part: Ipv4Net = text(subnet, "CidrBlock").parse().map_err(|_| invalid("the subnet has no IPv4 block"))?;
     let id = text(subnet, "SubnetId");
-    let taken: Vec<String> = call
-        .select(INTERFACES, |_, row| text(row, "SubnetId") == id)
-        .iter()
-        .map(|(_, row)| text(row, "PrivateIpAddress").to_owned())
-        .collect();
     // The first four addresses and the last are AWS's own.
     let mut free = part.hosts().skip(3).map(|address| address.to_string());
     match wanted {
@@ -109,6 +134,23 @@ pub(super) fn make(call: &mut Call<'_>, subnet: &Value, address: &str, purpose: 
     }
     call.put(INTERFACES, &id, interface);
     id
+}
+
+/// Adds a secondary address to an interface.
+pub(super) fn add_address(call: &mut Call<'_>, id: &str, address: &str) {
+    let name = format!("ip-{}.ec2.internal", address.replace('.', "-"));
+    let added = json!({"Primary": false, "PrivateIpAddress": address, "PrivateDnsName": name});
+    call.change(INTERFACES, id, |row| super::push(row, "PrivateIpAddresses", added));
+}
+
+/// Takes secondary addresses from an interface some seconds from now.
+pub(super) fn drop_addresses(call: &mut Call<'_>, id: &str, gone: &[&str], seconds: f64) {
+    let now = call.now();
+    call.change(INTERFACES, id, |row| {
+        let kept = items(row, "PrivateIpAddresses").filter(|one| !gone.contains(&text(one, "PrivateIpAddress")));
+        let kept: Vec<Value> = kept.cloned().collect();
+        Transition::from(now).then(seconds, json!({"PrivateIpAddresses": kept})).attach(row);
+    });
 }
 
 /// Lets an interface go some seconds from now.

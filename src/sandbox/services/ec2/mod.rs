@@ -16,6 +16,7 @@ mod interface;
 mod internet_gateway;
 mod ipv6;
 mod launch_template;
+mod nat_address;
 mod nat_gateway;
 mod network_acl;
 mod permission;
@@ -36,6 +37,7 @@ use crate::sandbox::call::{Call, text, texts};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::tags::{self, TagFault, Tags};
 
+pub(super) use account::REGIONS;
 pub(crate) use route::leads as route_leads;
 
 pub(super) const OPERATIONS: &[Operations] = &[
@@ -50,6 +52,7 @@ pub(super) const OPERATIONS: &[Operations] = &[
     internet_gateway::OPERATIONS,
     ipv6::OPERATIONS,
     launch_template::OPERATIONS,
+    nat_address::OPERATIONS,
     nat_gateway::OPERATIONS,
     network_acl::OPERATIONS,
     placement::OPERATIONS,

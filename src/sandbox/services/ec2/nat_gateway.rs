@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::interface::Purpose;
+use super::nat_address::{self, Members, Secondary};
 use super::{address, describe, interface, internet_gateway, needs, new_tags, subnet, vpc};
 use crate::sandbox::call::{Call, Transition, text};
 use crate::sandbox::error::{Answer, AwsError};
@@ -24,7 +25,7 @@ const DELETING_S: f64 = 60.0;
 /// Seconds a deleted or failed gateway is still shown.
 const SHOWN_S: f64 = 3600.0;
 
-fn missing(id: &str) -> AwsError {
+pub(super) fn missing(id: &str) -> AwsError {
     match super::check_form("nat", id, "NatGatewayMalformed") {
         Err(error) => error,
         Ok(()) => AwsError::new("NatGatewayNotFound", format!("NatGateway {id} was not found")),
@@ -70,14 +71,24 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(AwsError::new("NatGatewayLimitExceeded", message));
     }
     let private = interface::pick_address(call, &subnet, input["PrivateIpAddress"].as_str())?;
+    let names = Members {
+        allocations: "SecondaryAllocationIds",
+        private: "SecondaryPrivateIpAddresses",
+        count: "SecondaryPrivateIpAddressCount",
+    };
+    let secondary = nat_address::requested(call, input, &names, (&subnet, public, std::slice::from_ref(&private)))?;
+    nat_address::check_quotas(call, 1 + secondary.allocations.len(), 1 + secondary.private.len())?;
+    let also_held = secondary.allocations.iter().find(|id| {
+        allocation == Some(id.as_str())
+            || call.get(address::ADDRESSES, id).is_some_and(|row| row.get("AssociationId").is_some())
+    });
+    let held = if held { allocation } else { also_held.map(String::as_str) };
     let vpc_id = text(&subnet, "VpcId").to_owned();
     let failure = if public && internet_gateway::of_vpc(call, &vpc_id).is_none() {
         Some(("Gateway.NotAttached", format!("Network {vpc_id} has no Internet gateway attached")))
-    } else if held {
-        let message = format!("Elastic IP address {} is already associated", allocation.unwrap_or_default());
-        Some(("Resource.AlreadyAssociated", message))
     } else {
-        None
+        let message = |id: &str| format!("Elastic IP address {id} is already associated");
+        held.map(|id| ("Resource.AlreadyAssociated", message(id)))
     };
     let id = call.id("nat");
     let mut gateway = json!({
@@ -99,16 +110,24 @@ fn create(call: &mut Call<'_>, input: &Value) -> Answer {
             Transition::from(call.now()).then(FAILING_S, failed).gone(SHOWN_S).attach(&mut gateway);
         }
         None => {
-            gateway["NatGatewayAddresses"] = json!([connect(call, &subnet, &id, &private, allocation)]);
-            Transition::from(call.now()).then(PENDING_S, json!({"State": "available"})).attach(&mut gateway);
+            let shown = connect(call, &subnet, &id, (&private, allocation), &secondary);
+            let over = json!({"State": "available", "NatGatewayAddresses": nat_address::settled(&shown)});
+            Transition::from(call.now()).then(PENDING_S, over).attach(&mut gateway);
+            gateway["NatGatewayAddresses"] = json!(shown);
         }
     }
     call.put(GATEWAYS, &id, gateway.clone());
     Ok(json!({"NatGateway": gateway, "ClientToken": input["ClientToken"]}))
 }
 
-/// Makes a gateway's interface, ties its address to it, and returns what the gateway shows of both.
-fn connect(call: &mut Call<'_>, subnet: &Value, id: &str, private: &str, allocation: Option<&str>) -> Value {
+/// Makes a gateway's interface, ties its addresses to it, and returns what the gateway shows of them.
+fn connect(
+    call: &mut Call<'_>,
+    subnet: &Value,
+    id: &str,
+    (private, allocation): (&str, Option<&str>),
+    secondary: &Secondary,
+) -> Vec<Value> {
     let purpose = Purpose {
         description: format!("Interface for NAT Gateway {id}"),
         kind: "nat_gateway",
@@ -129,7 +148,9 @@ fn connect(call: &mut Call<'_>, subnet: &Value, id: &str, private: &str, allocat
         shown["PublicIp"] =
             call.get(address::ADDRESSES, allocation).map(|row| row["PublicIp"].clone()).unwrap_or_default();
     }
-    shown
+    let mut out = vec![shown];
+    out.extend(nat_address::join(call, &eni, secondary));
+    out
 }
 
 fn describe_nat_gateways(call: &mut Call<'_>, input: &Value) -> Answer {
@@ -159,7 +180,7 @@ fn delete_nat_gateway(call: &mut Call<'_>, input: &Value) -> Answer {
     for shown in super::items(&gateway, "NatGatewayAddresses") {
         if let Some(eni) = shown["NetworkInterfaceId"].as_str() {
             interface::leave(call, eni, DELETING_S);
-            if let Some(allocation) = shown["AllocationId"].as_str() {
+            if let Some(allocation) = shown["AllocationId"].as_str().filter(|_| shown["AssociationId"].is_string()) {
                 address::free(call, allocation, DELETING_S);
             }
         }

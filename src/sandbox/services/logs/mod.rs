@@ -1,4 +1,4 @@
-//! CloudWatch Logs: groups with retention, keys, classes, protection and tags; streams; events.
+//! CloudWatch Logs: groups with retention, keys, classes, protection, data protection and tags; streams; events.
 //!
 //! Events older than a group's retention are not shown. Metric and subscription filters can be listed, and
 //! there are none. Live tail answers one session without events: nothing waits here.
@@ -7,6 +7,7 @@ mod events;
 mod filter;
 mod group;
 mod policy;
+mod protection;
 mod stream;
 mod tagging;
 
@@ -16,8 +17,14 @@ use super::Operations;
 use crate::sandbox::call::{Call, text};
 use crate::sandbox::error::AwsError;
 
-pub(super) const OPERATIONS: &[Operations] =
-    &[events::OPERATIONS, group::OPERATIONS, policy::OPERATIONS, stream::OPERATIONS, tagging::OPERATIONS];
+pub(super) const OPERATIONS: &[Operations] = &[
+    events::OPERATIONS,
+    group::OPERATIONS,
+    policy::OPERATIONS,
+    protection::OPERATIONS,
+    stream::OPERATIONS,
+    tagging::OPERATIONS,
+];
 
 /// The collection of groups, by name.
 pub(super) const GROUPS: &str = "groups";

@@ -45,6 +45,11 @@ fn create_model(call: &mut Call<'_>, input: &Value) -> Answer {
         if container.get("Image").is_none() && container.get("ModelPackageName").is_none() {
             return Err(validation("A container needs an Image or a ModelPackageName."));
         }
+        let sources = container["AdditionalModelDataSources"].as_array().into_iter().flatten();
+        let channels: Vec<&str> = sources.map(|source| text(source, "ChannelName")).collect();
+        if channels.iter().enumerate().any(|(index, channel)| channels[..index].contains(channel)) {
+            return Err(validation("The channel names of AdditionalModelDataSources must be unique."));
+        }
         complete(container);
     }
     let tags = new_tags(input)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{SECRETS, any, invalid, refused};
+use super::{SECRETS, any, invalid, refused, replica, unless_replica};
 use crate::sandbox::call::{Call, Transition, settle, text};
 use crate::sandbox::error::Answer;
 use crate::sandbox::services::Operations;
@@ -23,7 +23,7 @@ fn delete_secret(call: &mut Call<'_>, input: &Value) -> Answer {
         return Err(invalid(message));
     }
     let (name, mut secret) = match any(call, text(input, "SecretId")) {
-        Ok(found) => found,
+        Ok(found) => unless_replica(found)?,
         // A forced delete of a secret that is not there succeeds.
         Err(_) if force => {
             let id = text(input, "SecretId");
@@ -32,6 +32,11 @@ fn delete_secret(call: &mut Call<'_>, input: &Value) -> Answer {
         Err(error) => return Err(error),
     };
     let arn = secret["ARN"].clone();
+    let replicated = replica::regions(&secret).join(", ");
+    if !replicated.is_empty() {
+        let arn = text(&secret, "ARN");
+        return Err(invalid(format!("You can't delete secret {arn} that still has replica regions [{replicated}].")));
+    }
     if force {
         call.remove(SECRETS, &name);
         return Ok(json!({"ARN": arn, "Name": name, "DeletionDate": call.timestamp()}));
@@ -48,7 +53,7 @@ fn delete_secret(call: &mut Call<'_>, input: &Value) -> Answer {
 }
 
 fn restore_secret(call: &mut Call<'_>, input: &Value) -> Answer {
-    let (name, mut secret) = any(call, text(input, "SecretId"))?;
+    let (name, mut secret) = any(call, text(input, "SecretId")).and_then(unless_replica)?;
     settle(&mut secret);
     if let Some(members) = secret.as_object_mut() {
         members.shift_remove("DeletedDate");

@@ -1,11 +1,12 @@
 //! Secrets Manager: secrets, their versions and stages, rotation schedules, policies, deletion windows.
 //!
 //! Rotation keeps a schedule and, when it is due or asked for at once, makes no new value: there is no Lambda
-//! function to make one. Replicas in other regions are not simulated and are refused.
+//! function to make one.
 
 mod delete;
 mod list;
 mod policy;
+mod replica;
 mod rotate;
 mod secret;
 mod value;
@@ -21,6 +22,7 @@ pub(super) const OPERATIONS: &[Operations] = &[
     delete::OPERATIONS,
     list::OPERATIONS,
     policy::OPERATIONS,
+    replica::OPERATIONS,
     rotate::OPERATIONS,
     secret::OPERATIONS,
     value::OPERATIONS,
@@ -60,6 +62,20 @@ fn live(call: &Call<'_>, input: &Value) -> Result<(String, Value), AwsError> {
     if secret.get("DeletedDate").is_some() {
         let message = "You can't perform this operation on the secret because it was marked for deletion.";
         return Err(refused(message));
+    }
+    Ok((name, secret))
+}
+
+/// Finds the secret that a request is to change; a replica is refused.
+fn primary(call: &Call<'_>, input: &Value) -> Result<(String, Value), AwsError> {
+    live(call, input).and_then(unless_replica)
+}
+
+fn unless_replica((name, secret): (String, Value)) -> Result<(String, Value), AwsError> {
+    if replica::is_replica(&secret) {
+        return Err(invalid(
+            "Operation not permitted on a replica secret. Call must be made in primary secret's region.",
+        ));
     }
     Ok((name, secret))
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{SECRETS, live};
+use super::replica::keep;
+use super::{live, primary};
 use crate::sandbox::call::{Call, text};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
@@ -27,15 +28,17 @@ fn checked(call: &Call<'_>, document: &str) -> Result<Vec<Value>, AwsError> {
 }
 
 fn put_resource_policy(call: &mut Call<'_>, input: &Value) -> Answer {
-    let (name, secret) = live(call, input)?;
+    let (name, mut secret) = primary(call, input)?;
     let document = text(input, "ResourcePolicy").to_owned();
     let statements = checked(call, &document)?;
     if input["BlockPublicPolicy"] == true && statements.iter().any(documents::is_public) {
         let message = "You can't add this resource policy because it grants broad access to the secret.";
         return Err(AwsError::new("PublicPolicyException", message));
     }
-    call.change(SECRETS, &name, |secret| secret["_policy"] = json!(document));
-    Ok(json!({"ARN": secret["ARN"], "Name": name}))
+    secret["_policy"] = json!(document);
+    let answer = json!({"ARN": secret["ARN"], "Name": name});
+    keep(call, &name, secret);
+    Ok(answer)
 }
 
 fn get_resource_policy(call: &mut Call<'_>, input: &Value) -> Answer {
@@ -44,9 +47,11 @@ fn get_resource_policy(call: &mut Call<'_>, input: &Value) -> Answer {
 }
 
 fn delete_resource_policy(call: &mut Call<'_>, input: &Value) -> Answer {
-    let (name, secret) = live(call, input)?;
-    call.change(SECRETS, &name, |secret| secret["_policy"] = Value::Null);
-    Ok(json!({"ARN": secret["ARN"], "Name": name}))
+    let (name, mut secret) = primary(call, input)?;
+    secret["_policy"] = Value::Null;
+    let answer = json!({"ARN": secret["ARN"], "Name": name});
+    keep(call, &name, secret);
+    Ok(answer)
 }
 
 fn validate_resource_policy(call: &mut Call<'_>, input: &Value) -> Answer {

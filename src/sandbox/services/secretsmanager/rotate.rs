@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::replica::keep;
 use super::value::{CURRENT, staged};
-use super::{SECRETS, invalid, live, refused};
+use super::{invalid, primary, refused};
 use crate::sandbox::call::{Call, optional, text};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
@@ -53,7 +54,7 @@ fn rules(secret: &Value, given: Option<&Value>) -> Result<(Value, f64), AwsError
 }
 
 fn rotate_secret(call: &mut Call<'_>, input: &Value) -> Answer {
-    let (name, mut secret) = live(call, input)?;
+    let (name, mut secret) = primary(call, input)?;
     let lambda = optional(input, "RotationLambdaARN").or_else(|| optional(&secret, "RotationLambdaARN"));
     let Some(lambda) = lambda.map(str::to_owned) else {
         return Err(refused("No Lambda rotation function ARN is associated with this secret."));
@@ -72,20 +73,20 @@ fn rotate_secret(call: &mut Call<'_>, input: &Value) -> Answer {
     secret["NextRotationDate"] = json!(call.now() + seconds);
     secret["LastChangedDate"] = call.timestamp();
     let answer = json!({"ARN": secret["ARN"], "Name": name, "VersionId": staged(&secret, CURRENT)});
-    call.put(SECRETS, &name, secret);
+    keep(call, &name, secret);
     Ok(answer)
 }
 
 fn cancel_rotate_secret(call: &mut Call<'_>, input: &Value) -> Answer {
-    let (name, secret) = live(call, input)?;
+    let (name, mut secret) = primary(call, input)?;
     if text(&secret, "RotationLambdaARN").is_empty() {
         return Err(refused("You can't cancel the rotation of a secret that never had one."));
     }
-    call.change(SECRETS, &name, |secret| {
-        secret["RotationEnabled"] = json!(false);
-        secret["NextRotationDate"] = Value::Null;
-    });
-    Ok(json!({"ARN": secret["ARN"], "Name": name, "VersionId": staged(&secret, CURRENT)}))
+    secret["RotationEnabled"] = json!(false);
+    secret["NextRotationDate"] = Value::Null;
+    let answer = json!({"ARN": secret["ARN"], "Name": name, "VersionId": staged(&secret, CURRENT)});
+    keep(call, &name, secret);
+    Ok(answer)
 }
 
 #[cfg(test)]

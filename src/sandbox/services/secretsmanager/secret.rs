@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::replica::{self, keep};
 use super::value::{self, CURRENT};
-use super::{SECRETS, any, check_key, given_value, invalid, live, refused};
+use super::{SECRETS, any, check_key, given_value, invalid, live, primary, refused, unless_replica};
 use crate::sandbox::call::{Call, optional, text, texts};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::ids;
@@ -35,9 +36,7 @@ fn check_name(name: &str) -> Result<(), AwsError> {
 fn create_secret(call: &mut Call<'_>, input: &Value) -> Answer {
     let name = text(input, "Name").to_owned();
     check_name(&name)?;
-    if input.get("AddReplicaRegions").is_some() {
-        return Err(crate::sandbox::error::not_implemented("secretsmanager", "CreateSecret with AddReplicaRegions"));
-    }
+    let replicas = replica::requested(call, input)?;
     let value = given_value(input)?;
     let token = optional(input, "ClientRequestToken");
     if let Some(known) = call.get(SECRETS, &name) {
@@ -69,7 +68,11 @@ fn create_secret(call: &mut Call<'_>, input: &Value) -> Answer {
     if let Some(value) = value {
         answer["VersionId"] = json!(value::put(call, &mut made, token, value, &[CURRENT])?);
     }
-    call.put(SECRETS, &name, made);
+    if !replicas.is_empty() {
+        replica::add(call, &mut made, &replicas, input["ForceOverwriteReplicaSecret"] == true);
+        answer["ReplicationStatus"] = made["ReplicationStatus"].clone();
+    }
+    keep(call, &name, made);
     Ok(answer)
 }
 
@@ -115,6 +118,13 @@ fn update_secret(call: &mut Call<'_>, input: &Value) -> Answer {
     let (name, mut secret) = live(call, input)?;
     let value = given_value(input)?;
     let key = optional(input, "KmsKeyId");
+    let more = ["Description", "Type", "SecretString", "SecretBinary"].iter().any(|member| input.get(member).is_some());
+    if let (Some(key), false, true) = (key, more, replica::is_replica(&secret)) {
+        check_key(call, Some(key))?;
+        replica::change_key(call, &name, &mut secret, key);
+        return Ok(json!({"ARN": secret["ARN"], "Name": name}));
+    }
+    let (name, mut secret) = unless_replica((name, secret))?;
     check_key(call, key)?;
     for member in ["Description", "KmsKeyId", "Type"] {
         if let Some(given) = optional(input, member) {
@@ -127,22 +137,24 @@ fn update_secret(call: &mut Call<'_>, input: &Value) -> Answer {
         let token = optional(input, "ClientRequestToken");
         answer["VersionId"] = json!(value::put(call, &mut secret, token, value, &[CURRENT])?);
     }
-    call.put(SECRETS, &name, secret);
+    keep(call, &name, secret);
     Ok(answer)
 }
 
 fn tag_resource(call: &mut Call<'_>, input: &Value) -> Answer {
-    let (name, secret) = live(call, input)?;
+    let (name, mut secret) = primary(call, input)?;
     let given = tags::requested(input.get("Tags")).map_err(|fault| tag_fault(&fault))?;
     let merged = tags::merge(tags::of(&secret), given).map_err(|fault| tag_fault(&fault))?;
-    call.change(SECRETS, &name, |secret| tags::set(secret, &merged));
+    tags::set(&mut secret, &merged);
+    keep(call, &name, secret);
     Ok(json!({}))
 }
 
 fn untag_resource(call: &mut Call<'_>, input: &Value) -> Answer {
-    let (name, secret) = live(call, input)?;
+    let (name, mut secret) = primary(call, input)?;
     let keys = texts(input, "TagKeys");
     let kept: Tags = tags::of(&secret).into_iter().filter(|(key, _)| !keys.contains(&key.as_str())).collect();
-    call.change(SECRETS, &name, |secret| tags::set(secret, &kept));
+    tags::set(&mut secret, &kept);
+    keep(call, &name, secret);
     Ok(json!({}))
 }

@@ -4,7 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::{SECRETS, any, check_key, given_value, invalid, live, refused};
+use super::replica::keep;
+use super::{SECRETS, any, check_key, given_value, invalid, live, primary, refused};
 use crate::sandbox::call::{Call, optional, text, texts};
 use crate::sandbox::error::{Answer, AwsError};
 use crate::sandbox::services::Operations;
@@ -92,7 +93,7 @@ pub(super) fn put(
 }
 
 fn put_secret_value(call: &mut Call<'_>, input: &Value) -> Answer {
-    let (name, mut secret) = live(call, input)?;
+    let (name, mut secret) = primary(call, input)?;
     let Some(value) = given_value(input)? else {
         return Err(refused("You must provide either SecretString or SecretBinary."));
     };
@@ -106,7 +107,7 @@ fn put_secret_value(call: &mut Call<'_>, input: &Value) -> Answer {
         "VersionId": id,
         "VersionStages": secret["_versions"][&id]["VersionStages"],
     });
-    call.put(SECRETS, &name, secret);
+    keep(call, &name, secret);
     Ok(answer)
 }
 
@@ -197,7 +198,7 @@ fn list_secret_version_ids(call: &mut Call<'_>, input: &Value) -> Answer {
 }
 
 fn update_secret_version_stage(call: &mut Call<'_>, input: &Value) -> Answer {
-    let (name, mut secret) = live(call, input)?;
+    let (name, mut secret) = primary(call, input)?;
     let stage = text(input, "VersionStage").to_owned();
     let (from, to) = (optional(input, "RemoveFromVersionId"), optional(input, "MoveToVersionId"));
     for id in [from, to].into_iter().flatten() {
@@ -231,6 +232,6 @@ fn update_secret_version_stage(call: &mut Call<'_>, input: &Value) -> Answer {
     }
     secret["LastChangedDate"] = call.timestamp();
     let answer = json!({"ARN": secret["ARN"], "Name": name});
-    call.put(SECRETS, &name, secret);
+    keep(call, &name, secret);
     Ok(answer)
 }
