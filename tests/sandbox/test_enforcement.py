@@ -347,7 +347,7 @@ def test_a_replication_passes_its_role(user, role, client, bucket, account, refu
             "Destination": {"Bucket": f"arn:aws:s3:::{copies}"}}
     request = {"Bucket": bucket, "ReplicationConfiguration": {"Role": copier, "Rules": [rule]}}
     replicate = allow("s3:PutReplicationConfiguration")
-    with refused("AccessDenied", 403, f"not authorized to perform: iam:PassRole on resource: {copier}"):
+    with refused("AccessDenied", 403, f'not authorized to perform: iam:PassRole on resource: "{copier}"'):
         user(replicate)("s3").put_bucket_replication(**request)
     user(replicate, allow("iam:PassRole", copier, Condition={
         "StringEquals": {"iam:PassedToService": "s3.amazonaws.com"}}))("s3").put_bucket_replication(**request)

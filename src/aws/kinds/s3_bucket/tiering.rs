@@ -125,9 +125,8 @@ pub(super) async fn update(cx: &Update<'_, S3Bucket>) -> Result<(), AwsError> {
     let after = cx.after.intelligent_tiering.as_deref().unwrap_or_default();
     for one in before.iter().filter(|one| after.iter().all(|other| other.name != one.name)) {
         let call = s3.delete_bucket_intelligent_tiering_configuration().bucket(bucket).id(&one.name);
-        match call.send().await.map_err(AwsError::from) {
-            Err(error) => error.absent::<()>().map(|_| ())?,
-            Ok(_) => {}
+        if let Err(error) = call.send().await.map_err(AwsError::from) {
+            error.absent::<()>()?;
         }
     }
     for one in after.iter().filter(|one| !before.contains(one)) {

@@ -78,7 +78,7 @@ fn check_role(call: &Call<'_>, role: &str) -> Result<(), AwsError> {
     let &["arn", partition, "iam", "", account, path] = parts.as_slice() else {
         return Err(invalid("Invalid Role specified in replication configuration"));
     };
-    if partition != call.partition() || !path.strip_prefix("role/").is_some_and(|name| !name.is_empty()) {
+    if partition != call.partition() || path.strip_prefix("role/").is_none_or(str::is_empty) {
         return Err(invalid("Invalid Role specified in replication configuration"));
     }
     // A role of another account can't be passed.
