@@ -25,6 +25,7 @@ use aws_smithy_async::rt::sleep::AsyncSleep;
 use aws_smithy_types::retry::RetryConfig;
 use aws_types::SdkConfig;
 use aws_types::app_name::AppName;
+use futures::stream::{self, Buffered, Collect, Iter, StreamExt};
 
 pub use error::{AwsError, ErrorClass, Residue};
 pub use fence::{Fence, Fenced};
@@ -36,6 +37,9 @@ use seam::{NameOperation, OnlyThrottles, PacedClient, WrongClock};
 
 /// Attempts of a call that may be repeated, the first included.
 const ATTEMPTS_MAX: u32 = 6;
+
+/// The most reads of one list at a time. Calls are paced, so that more would only wait, each with its request in memory.
+const READS_AT_A_TIME: usize = 64;
 
 /// The name that calls carry in their user agent, so that opora's own are known again in CloudTrail's history.
 const APP: &str = "opora";
@@ -59,6 +63,15 @@ struct Shared {
     repeating: Arc<Clients>,
     once: Arc<Clients>,
 }
+
+/// Does all reads, so many of them at a time, and returns their answers in order.
+pub(crate) fn together<F: Future>(reads: impl IntoIterator<Item = F>) -> Together<F> {
+    // The iterator must not be part of what is returned: the compiler can't tell that its closure may cross threads.
+    let reads: Vec<F> = reads.into_iter().collect();
+    stream::iter(reads).buffered(READS_AT_A_TIME).collect()
+}
+
+type Together<F> = Collect<Buffered<Iter<std::vec::IntoIter<F>>>, Vec<<F as Future>::Output>>;
 
 macro_rules! clients {
     ($($name:ident: $sdk:ident),* $(,)?) => {

@@ -73,20 +73,46 @@ impl Seen {
 
     /// Returns the SHA-256 of all that was seen, in hex: equal exactly when nothing changed.
     pub fn digest(&self) -> String {
-        hex::encode(Sha256::digest(sorted(&serde_json::to_value(self).unwrap_or_default()).to_string()))
+        let mut text = String::new();
+        match self {
+            // The parts as they are: copies of all resources at once would be most of a plan's memory.
+            Self::Present(SeenResource { arguments, attributes, owner }) => {
+                text.push_str("{\"present\":{\"arguments\":");
+                write_sorted(arguments, &mut text);
+                text.push_str(",\"attributes\":");
+                write_sorted(attributes, &mut text);
+                text.push_str(",\"owner\":");
+                write_sorted(&serde_json::to_value(owner).unwrap_or_default(), &mut text);
+                text.push_str("}}");
+            }
+            other => write_sorted(&serde_json::to_value(other).unwrap_or_default(), &mut text),
+        }
+        hex::encode(Sha256::digest(text))
     }
 }
 
-/// Sorts all maps by key, so that equal values have equal bytes.
-fn sorted(value: &Value) -> Value {
+/// Writes JSON with all maps sorted by key, so that equal values have equal bytes.
+fn write_sorted(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().map(|(key, item)| (key.clone(), sorted(item))).collect();
-            entries.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(entries.into_iter().collect())
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            for (index, (key, item)) in entries.into_iter().enumerate() {
+                out.push(if index == 0 { '{' } else { ',' });
+                write_sorted(&Value::from(key.as_str()), out);
+                out.push(':');
+                write_sorted(item, out);
+            }
+            out.push_str(if map.is_empty() { "{}" } else { "}" });
         }
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        other => other.clone(),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                out.push(if index == 0 { '[' } else { ',' });
+                write_sorted(item, out);
+            }
+            out.push_str(if items.is_empty() { "[]" } else { "]" });
+        }
+        other => out.push_str(&other.to_string()),
     }
 }
 
@@ -103,5 +129,19 @@ mod tests {
         assert_eq!(seen(json!({ "a": 1, "b": 2 })), seen(json!({ "b": 2, "a": 1 })));
         assert_ne!(seen(json!({ "a": 1 })), seen(json!({ "a": 2 })));
         assert_ne!(Seen::Absent.digest(), Seen::Unreadable { reason: "denied".to_owned() }.digest());
+    }
+
+    #[test]
+    fn the_digest_is_of_the_json_of_what_was_seen() {
+        let of = |text: String| hex::encode(Sha256::digest(text));
+        let owner = Owner { environment: "lab".to_owned(), address: "vpc/main".to_owned(), generation: 2 };
+        let arguments = json!({ "a \"b\"": [1, -2.5, true, null, "é\n", [], {}], "c": { "d": 1 } });
+        let seen = Seen::Present(SeenResource { arguments, attributes: json!({}), owner: Some(owner) });
+        let text = r#"{"present":{"arguments":{"a \"b\"":[1,-2.5,true,null,"é\n",[],{}],"c":{"d":1}},"attributes":{},"#;
+        let text = format!(r#"{text}"owner":{{"address":"vpc/main","environment":"lab","generation":2}}}}}}"#);
+        assert_eq!(seen.digest(), of(text));
+        assert_eq!(Seen::Absent.digest(), of(r#""absent""#.to_owned()));
+        let unreadable = Seen::Unreadable { reason: "no".to_owned() };
+        assert_eq!(unreadable.digest(), of(r#"{"unreadable":{"reason":"no"}}"#.to_owned()));
     }
 }

@@ -9,7 +9,6 @@
 
 use aws_sdk_bedrock::operation::get_guardrail::GetGuardrailOutput;
 use aws_sdk_bedrock::types::{GuardrailStatus, Tag};
-use futures::future::join_all;
 use serde_json::Value;
 
 pub use super::bedrock_guardrail_arguments::{Arguments, Attributes};
@@ -22,7 +21,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{TagChanges, Tags, split};
 use crate::aws::wait::{Bound, Poll, until, while_not_yet};
-use crate::aws::{Aws, AwsError, ErrorClass};
+use crate::aws::{Aws, AwsError, ErrorClass, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity};
 
@@ -69,7 +68,7 @@ impl ResourceKind for BedrockGuardrail {
             let read = read_one(aws, id.as_str(), fields).await;
             (id.clone(), Observation::from_read(read))
         });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
@@ -78,7 +77,7 @@ impl ResourceKind for BedrockGuardrail {
         while let Some(guardrail) = pages.next().await {
             found.push(guardrail?);
         }
-        let tags = join_all(found.iter().map(|guardrail| tags(aws, &guardrail.arn))).await;
+        let tags = together(found.iter().map(|guardrail| tags(aws, &guardrail.arn))).await;
         let mut out = Vec::new();
         for (guardrail, tags) in found.into_iter().zip(tags) {
             // One that was deleted between the two calls is not there.

@@ -7,11 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_iam::types::{AttachedPolicy, EntityType, ManagedPolicyDetail, RoleDetail, Tag};
-use futures::future::join_all;
 use percent_encoding::percent_decode_str;
 
 use crate::aws::tags::{Owner, Tags, split};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 use crate::kind::PolicyDocument;
 
 /// From this many ids on, one walk through the account is cheaper than a few calls for each.
@@ -112,7 +111,7 @@ pub(super) async fn owned_policies(
     let arns: BTreeSet<&str> =
         attached.into_iter().filter_map(|policy| policy.policy_arn()).filter(|arn| !is_aws_policy(arn)).collect();
     let reads = arns.into_iter().map(|arn| async move { (arn.to_owned(), is_owned_policy(aws, arn).await) });
-    join_all(reads).await.into_iter().collect()
+    together(reads).await.into_iter().collect()
 }
 
 /// Tells whether opora made a customer policy; one that is gone is nobody's.

@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_iam::types::InstanceProfile;
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,7 +21,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, Poll, until};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity, Scope};
 
@@ -120,12 +119,12 @@ impl ResourceKind for IamInstanceProfile {
             };
             (id.clone(), observation)
         });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
         let names: Vec<String> = list(aws).await?.into_iter().map(|profile| profile.instance_profile_name).collect();
-        let reads = join_all(names.iter().map(|name| get(aws, name))).await;
+        let reads = together(names.iter().map(|name| get(aws, name))).await;
         let mut out = Vec::new();
         for (name, read) in names.into_iter().zip(reads) {
             if let Some(profile) = read? {

@@ -13,7 +13,6 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_iam::types::{EntityType, ManagedPolicyDetail, Policy, PolicyScopeType};
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,7 +24,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, Poll, until};
-use crate::aws::{Aws, AwsError, ErrorClass};
+use crate::aws::{Aws, AwsError, ErrorClass, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity, PolicyDocument, Scope};
 
@@ -143,7 +142,7 @@ impl ResourceKind for IamPolicy {
         };
         let account = account.as_ref();
         let reads = ids.iter().map(|id| async move { (id.clone(), read_one(aws, id, fields, account).await) });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
@@ -154,7 +153,7 @@ impl ResourceKind for IamPolicy {
             let policy = policy?;
             found.extend(policy.arn.zip(policy.policy_name));
         }
-        let reads = join_all(found.iter().map(|(arn, _)| get_policy(aws, arn))).await;
+        let reads = together(found.iter().map(|(arn, _)| get_policy(aws, arn))).await;
         let mut out = Vec::new();
         for ((arn, name), read) in found.iter().zip(reads) {
             if let Some(policy) = read? {

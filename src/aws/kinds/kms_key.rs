@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use aws_sdk_kms::error::SdkError;
 use aws_sdk_kms::primitives::DateTime;
 use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeySpec, KeyState, KeyUsageType, Tag};
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,7 +23,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
-use crate::aws::{Aws, AwsError, ErrorClass};
+use crate::aws::{Aws, AwsError, ErrorClass, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Holding, Identity, PolicyDocument, Scope};
 
@@ -175,7 +174,7 @@ impl ResourceKind for KmsKey {
             let read = read_one(aws, id, fields, &aliases).await;
             (id.clone(), read)
         });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
@@ -184,7 +183,7 @@ impl ResourceKind for KmsKey {
         while let Some(key) = keys.next().await {
             ids.extend(key?.key_id);
         }
-        let reads = join_all(ids.iter().map(|id| describe_and_tags(aws, id))).await;
+        let reads = together(ids.iter().map(|id| describe_and_tags(aws, id))).await;
         let mut out = Vec::new();
         for read in reads {
             let Some((key, tags)) = read? else { continue };

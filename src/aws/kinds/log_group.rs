@@ -13,7 +13,6 @@ mod protection;
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatchlogs::types::{LogGroup as Group, LogGroupClass};
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -24,7 +23,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
-use crate::aws::{Aws, AwsError, ErrorClass};
+use crate::aws::{Aws, AwsError, ErrorClass, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Holding, Identity, Scope};
 use protection::DataProtection;
@@ -192,7 +191,7 @@ impl ResourceKind for LogGroup {
             };
             (id.clone(), observation)
         });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
@@ -204,7 +203,7 @@ impl ResourceKind for LogGroup {
                 Err(error) => error.absent(),
             }
         });
-        let found: Result<Vec<_>, AwsError> = join_all(reads).await.into_iter().collect();
+        let found: Result<Vec<_>, AwsError> = together(reads).await.into_iter().collect();
         Ok(found?.into_iter().flatten().collect())
     }
 

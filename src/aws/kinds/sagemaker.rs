@@ -4,14 +4,13 @@
 //! an earlier attempt is found under its name, and its tags tell whose it is. Nothing here is a kind.
 
 use aws_sdk_sagemaker::types::{Tag, VpcConfig};
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::aws::resource::{Creation, Discovered, Fields, default_name};
 use crate::aws::tags::{Owner, TagChanges, Tags, split};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 use crate::graph::PhysicalId;
 use crate::value::has_unknown;
 
@@ -127,7 +126,7 @@ pub(super) fn natural(value: i32) -> u32 {
 
 /// Adds the owners to what a list answered with.
 pub(super) async fn discovered(aws: &Aws, found: Vec<(String, String)>) -> Result<Vec<Discovered>, AwsError> {
-    let reads = join_all(found.iter().map(|(_, arn)| tags(aws, arn))).await;
+    let reads = together(found.iter().map(|(_, arn)| tags(aws, arn))).await;
     let mut out = Vec::new();
     for ((name, _), read) in found.into_iter().zip(reads) {
         // One that was deleted between the two calls is not there.

@@ -10,7 +10,6 @@
 use aws_sdk_sagemaker::operation::describe_endpoint::DescribeEndpointOutput;
 use aws_sdk_sagemaker::types as sdk;
 use aws_sdk_sagemaker::types::EndpointStatus;
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,7 +23,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, Poll, until};
-use crate::aws::{Aws, AwsError, ErrorClass};
+use crate::aws::{Aws, AwsError, ErrorClass, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Holding, Identity, Scope};
 
@@ -161,7 +160,7 @@ impl ResourceKind for SagemakerEndpoint {
         fields: &Fields,
     ) -> Result<Vec<(PhysicalId, Observation<Self>)>, AwsError> {
         let reads = ids.iter().map(|id| async { (id.clone(), read_one(aws, id.as_str(), fields).await) });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {

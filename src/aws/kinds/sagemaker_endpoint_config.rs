@@ -9,7 +9,6 @@
 
 use aws_sdk_sagemaker::operation::describe_endpoint_config::DescribeEndpointConfigOutput;
 use aws_sdk_sagemaker::types as sdk;
-use futures::future::join_all;
 use serde_json::{Map, Value};
 
 use super::sagemaker::{
@@ -25,7 +24,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, while_not_yet};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity, Scope};
 
@@ -69,7 +68,7 @@ impl ResourceKind for SagemakerEndpointConfig {
             let read = read_one(aws, id.as_str(), fields).await;
             (id.clone(), Observation::from_read(read))
         });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_sagemaker::operation::describe_model::DescribeModelOutput;
 use aws_sdk_sagemaker::types as sdk;
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,7 +20,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, while_not_yet};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity, Scope};
 
@@ -208,7 +207,7 @@ impl ResourceKind for SagemakerModel {
             let read = read_one(aws, id.as_str(), fields).await;
             (id.clone(), Observation::from_read(read))
         });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {

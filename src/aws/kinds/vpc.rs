@@ -14,7 +14,6 @@ use aws_sdk_ec2::types::{
     AttributeBooleanValue, Filter, ResourceType, SecurityGroup, Tenancy, Vpc as SdkVpc, VpcAttributeName,
     VpcCidrBlockStateCode, VpcState,
 };
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,7 +25,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::Tags;
 use crate::aws::wait::{Bound, Poll, until};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity};
 
@@ -167,7 +166,7 @@ impl ResourceKind for Vpc {
         let found: Vec<PhysicalId> = vpcs.iter().filter_map(|vpc| vpc.vpc_id.clone().map(PhysicalId::from)).collect();
         let parts = Parts::read(aws, &found).await?;
         let reads = vpcs.into_iter().map(|vpc| observe(aws, vpc, fields, &parts));
-        Ok(ec2::answers(ids, join_all(reads).await))
+        Ok(ec2::answers(ids, together(reads).await))
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {

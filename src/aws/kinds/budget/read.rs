@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_budgets::types::{Budget as AwsBudget, Notification as AwsNotification};
-use futures::future::{join_all, try_join_all};
 
 use super::super::iam_account::BULK_MIN;
 use super::adjust::AutoAdjust;
@@ -12,7 +11,7 @@ use super::scope::{Filters, Metric, Period};
 use super::{Arguments, Attributes, Budget, day, dollars, parts};
 use crate::aws::resource::{Discovered, Fields, Observation, Observed};
 use crate::aws::tags::{Owner, Tags, split};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 use crate::graph::PhysicalId;
 use crate::kind::Scope;
 
@@ -48,7 +47,7 @@ pub(super) async fn read_many(aws: &Aws, ids: &[PhysicalId], fields: &Fields) ->
             };
             (id.clone(), observation)
         });
-        out.extend(join_all(reads).await);
+        out.extend(together(reads).await);
     }
     Ok(out)
 }
@@ -60,7 +59,7 @@ pub(super) async fn discover(aws: &Aws, account: &str) -> Result<Vec<Discovered>
         let owner = owner(aws, &arn(aws, &id)).await?;
         Ok::<_, AwsError>(Discovered { id, owner, name: Some(name) })
     });
-    try_join_all(reads).await
+    together(reads).await.into_iter().collect()
 }
 
 /// Reads whose a budget is; a budget that does not exist is an error of class not found.
@@ -206,7 +205,8 @@ async fn read_notifications(
             out
         }
     };
-    try_join_all(found.iter().map(|notification| read_subscribers(aws, account, name, notification))).await
+    let reads = found.iter().map(|notification| read_subscribers(aws, account, name, notification));
+    together(reads).await.into_iter().collect()
 }
 
 async fn read_subscribers(

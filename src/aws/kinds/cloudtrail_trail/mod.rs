@@ -13,7 +13,6 @@ mod selectors;
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudtrail::types::{EventSelector, InsightSelector, InsightType, ReadWriteType, Tag, Trail};
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -23,7 +22,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Identity, Scope};
 
@@ -228,7 +227,7 @@ impl ResourceKind for CloudtrailTrail {
             };
             (id.clone(), observation)
         });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {

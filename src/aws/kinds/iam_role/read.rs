@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_iam::types::{AttachedPolicy, Role, RoleDetail};
-use futures::future::join_all;
 
 use super::super::iam_account::{
     BULK_MIN, document, is_aws_policy, owned_policies, role_details, role_extras, session_seconds, split_tags,
@@ -11,7 +10,7 @@ use super::super::iam_account::{
 use super::trust::Trust;
 use super::{Arguments, Attributes, IamRole};
 use crate::aws::resource::{Fields, Observation, Observed};
-use crate::aws::{Aws, AwsError, ErrorClass};
+use crate::aws::{Aws, AwsError, ErrorClass, together};
 use crate::graph::PhysicalId;
 use crate::kind::PolicyDocument;
 
@@ -78,7 +77,7 @@ fn from_detail(role: RoleDetail, extra: (String, u32), owned: &OwnedPolicies) ->
 
 async fn read_each(aws: &Aws, ids: &[PhysicalId], fields: &Fields) -> Answer {
     let reads = ids.iter().map(|id| async move { (id.clone(), read_one(aws, id, fields).await) });
-    Ok(join_all(reads).await)
+    Ok(together(reads).await)
 }
 
 async fn read_one(aws: &Aws, id: &PhysicalId, fields: &Fields) -> Observation<IamRole> {

@@ -26,7 +26,6 @@ mod tiering;
 use std::collections::BTreeSet;
 
 use aws_sdk_s3::types as s3;
-use futures::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -37,7 +36,7 @@ use crate::aws::resource::{
 };
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, Poll, until, while_failing};
-use crate::aws::{Aws, AwsError, ErrorClass};
+use crate::aws::{Aws, AwsError, ErrorClass, together};
 use crate::graph::PhysicalId;
 use crate::kind::{Actions, Holding, Identity, PolicyDocument, Scope};
 
@@ -231,7 +230,7 @@ impl ResourceKind for S3Bucket {
     ) -> Result<Vec<(PhysicalId, Observation<Self>)>, AwsError> {
         if fields.wants("tags") {
             let reads = ids.iter().map(|id| async { (id.clone(), read::read_one(aws, id.as_str(), fields).await) });
-            return Ok(join_all(reads).await);
+            return Ok(together(reads).await);
         }
         let names = names(aws).await?;
         let reads = ids.iter().map(|id| async {
@@ -241,7 +240,7 @@ impl ResourceKind for S3Bucket {
             };
             (id.clone(), observation)
         });
-        Ok(join_all(reads).await)
+        Ok(together(reads).await)
     }
 
     async fn discover(aws: &Aws) -> Result<Vec<Discovered>, AwsError> {
@@ -253,7 +252,7 @@ impl ResourceKind for S3Bucket {
                 Err(error) => error.absent(),
             }
         });
-        let found: Result<Vec<_>, AwsError> = join_all(reads).await.into_iter().collect();
+        let found: Result<Vec<_>, AwsError> = together(reads).await.into_iter().collect();
         Ok(found?.into_iter().flatten().collect())
     }
 

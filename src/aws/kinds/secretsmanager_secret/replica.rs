@@ -3,6 +3,8 @@
 //! A failed replica is none: it reads as absent, and an update makes it anew. No call changes a replica's key, so
 //! the replica is removed and added again; meanwhile its region has no secret.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_secretsmanager::types::{ReplicaRegionType, ReplicationStatusType, StatusType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,8 @@ use crate::aws::{Aws, AwsError, ErrorClass};
 
 /// Seconds for which replicas may take to be in sync.
 const IN_SYNC_S: u64 = 600;
+/// The most looks of one update. Three do unless what is shown is behind, or replies are lost.
+const LOOKS_MAX: u32 = 6;
 
 /// A copy of the secret in another region, under the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,43 +70,90 @@ pub(super) fn check(replicas: &Value) -> Vec<Problem> {
 }
 
 /// Removes what is not wanted, adds what is, and waits until all are in sync; one that fails is an error.
+///
+/// What is shown may be behind, so each call is decided by a look, and the next look waits until it shows what the call
+/// did. A call that is refused was decided by an old look, or by one from before a lost reply: the next ones tell.
 pub(super) async fn update(cx: &Update<'_, SecretsmanagerSecret>) -> Result<(), AwsError> {
-    let (client, id, wanted) = (cx.aws.secretsmanager(), cx.id.as_str(), &cx.after.replicas);
-    let statuses = statuses(cx.aws, id).await?;
-    let (kept, gone): (Vec<_>, Vec<_>) =
-        statuses.iter().partition(|status| !has_failed(status) && wanted.contains(&Replica::of_aws(status)));
-    if !gone.is_empty() {
-        remove(cx.aws, id, &gone).await?;
-    }
-    let kept: Vec<Replica> = kept.into_iter().map(Replica::of_aws).collect();
-    let new: Vec<&Replica> = wanted.iter().filter(|replica| !kept.contains(replica)).collect();
-    if !new.is_empty() {
-        let regions = new.iter().map(|replica| replica.to_aws()).collect();
-        let call = client.replicate_secret_to_regions().secret_id(id).set_add_replica_regions(Some(regions));
-        if let Err(error) = call.send().await.map_err(AwsError::from) {
-            // A repeated call whose first reply was lost finds its replicas there.
-            let there = self::statuses(cx.aws, id).await?;
-            let made = |replica: &&Replica| there.iter().any(|status| Replica::of_aws(status) == **replica);
-            if error.class != ErrorClass::Invalid || !new.iter().all(made) {
-                return Err(error);
-            }
+    let (aws, id) = (cx.aws, cx.id.as_str());
+    let mut asked = BTreeSet::new();
+    for _ in 0..LOOKS_MAX {
+        let there = settled(aws, id).await?;
+        if let Some(failed) = there.iter().find(|status| has_failed(status) && asked.contains(&status.region)) {
+            return Err(failure(failed));
+        }
+        let Some(step) = next(&there, &cx.after.replicas) else { return Ok(()) };
+        let refused = match send(aws, id, &step).await {
+            Err(error) if error.class == ErrorClass::Invalid => Some(error),
+            other => other.map(|()| None)?,
+        };
+        if let Step::Add(replicas) = &step {
+            asked.extend(replicas.iter().map(|replica| Some(replica.region.clone())));
+        }
+        let shown = until(aws, "the replicas to show", Bound::propagation(), || async {
+            let there = statuses(aws, id).await?;
+            Ok(if step.is_shown(&there) { Poll::Ready(()) } else { Poll::Pending("not shown yet".to_owned()) })
+        });
+        match (shown.await, refused) {
+            (Err(late), Some(refused)) if late.class == ErrorClass::WaitedTooLong => return Err(refused),
+            (shown, _) => shown?,
         }
     }
-    let settled = settled(cx.aws, id).await?;
-    settled.iter().find(|status| has_failed(status)).map_or(Ok(()), |failed| Err(failure(failed)))
+    let message = format!("the replicas are not what is wanted after {LOOKS_MAX} looks");
+    Err(AwsError::own("secretsmanager:DescribeSecret", ErrorClass::WaitedTooLong, "WaitedTooLong", message))
+}
+
+/// One call that brings a secret closer to its arguments.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Takes replicas away, by their regions.
+    Remove(Vec<String>),
+    Add(Vec<Replica>),
+}
+
+impl Step {
+    fn is_shown(&self, there: &[ReplicationStatusType]) -> bool {
+        let has = |region: &str| there.iter().any(|status| status.region.as_deref() == Some(region));
+        match self {
+            Self::Remove(regions) => !regions.iter().any(|region| has(region)),
+            Self::Add(replicas) => replicas.iter().all(|replica| has(&replica.region)),
+        }
+    }
+}
+
+/// Decides what to do next. What is not wanted goes first, for its region may be wanted with another key.
+fn next(there: &[ReplicationStatusType], wanted: &[Replica]) -> Option<Step> {
+    let kept = read(there);
+    let gone = there.iter().filter(|status| has_failed(status) || !wanted.contains(&Replica::of_aws(status)));
+    let gone: Vec<String> = gone.filter_map(|status| status.region.clone()).collect();
+    if !gone.is_empty() {
+        return Some(Step::Remove(gone));
+    }
+    let new: Vec<Replica> = wanted.iter().filter(|replica| !kept.contains(replica)).cloned().collect();
+    (!new.is_empty()).then_some(Step::Add(new))
+}
+
+async fn send(aws: &Aws, id: &str, step: &Step) -> Result<(), AwsError> {
+    match step {
+        Step::Remove(regions) => remove(aws, id, regions.clone()).await,
+        Step::Add(replicas) => {
+            let regions = replicas.iter().map(Replica::to_aws).collect();
+            let call = aws.secretsmanager().replicate_secret_to_regions().secret_id(id);
+            call.set_add_replica_regions(Some(regions)).send().await?;
+            Ok(())
+        }
+    }
 }
 
 /// Removes all replicas of a secret, and tells whether it had any.
 pub(super) async fn remove_all(aws: &Aws, id: &str) -> Result<bool, AwsError> {
     let statuses = statuses(aws, id).await?;
     if !statuses.is_empty() {
-        remove(aws, id, &statuses.iter().collect::<Vec<_>>()).await?;
+        remove(aws, id, statuses.iter().filter_map(|status| status.region.clone()).collect()).await?;
     }
     Ok(!statuses.is_empty())
 }
 
-async fn remove(aws: &Aws, id: &str, gone: &[&ReplicationStatusType]) -> Result<(), AwsError> {
-    let regions = gone.iter().filter_map(|status| status.region.clone()).collect();
+async fn remove(aws: &Aws, id: &str, regions: Vec<String>) -> Result<(), AwsError> {
     let call = aws.secretsmanager().remove_regions_from_replication().secret_id(id);
     call.set_remove_replica_regions(Some(regions)).send().await?;
     Ok(())
@@ -144,13 +195,27 @@ mod tests {
         assert_eq!(check(&Value::Null), vec![]);
     }
 
+    fn status(region: &str, status: StatusType) -> ReplicationStatusType {
+        ReplicationStatusType::builder().region(region).status(status).kms_key_id(DEFAULT_KEY).build()
+    }
+
     #[test]
     fn a_failed_replica_is_none() {
-        let status = |region: &str, status: StatusType| {
-            let status = ReplicationStatusType::builder().region(region).status(status).kms_key_id(DEFAULT_KEY);
-            status.build()
-        };
         let read = read(&[status("eu-west-1", StatusType::InSync), status("eu-west-2", StatusType::Failed)]);
         assert_eq!(read, vec![Replica { region: "eu-west-1".to_owned(), kms_key: None }]);
+    }
+
+    #[test]
+    fn what_is_not_wanted_goes_before_what_is_comes() {
+        let wanted =
+            |region: &str, key: Option<&str>| Replica { region: region.to_owned(), kms_key: key.map(str::to_owned) };
+        let there = [status("eu-west-1", StatusType::InSync), status("eu-west-2", StatusType::Failed)];
+        let both = [wanted("eu-west-1", None), wanted("eu-west-2", None)];
+        assert_eq!(next(&there, &both), Some(Step::Remove(vec!["eu-west-2".to_owned()])));
+        assert_eq!(next(&there[..1], &both), Some(Step::Add(vec![both[1].clone()])));
+        assert_eq!(next(&there[..1], &both[..1]), None);
+        let other_key = [wanted("eu-west-1", Some("alias/acme"))];
+        assert_eq!(next(&there[..1], &other_key), Some(Step::Remove(vec!["eu-west-1".to_owned()])));
+        assert_eq!(next(&[], &other_key), Some(Step::Add(other_key.to_vec())));
     }
 }
