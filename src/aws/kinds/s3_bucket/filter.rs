@@ -1,4 +1,4 @@
-//! The objects that a rule is for, in the form that replication and tiering share in S3.
+//! The objects that a rule is for, in the form that rules of all sorts share in S3.
 //!
 //! Pure. One condition stands alone; several stand in an `And`.
 

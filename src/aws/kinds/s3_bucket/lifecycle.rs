@@ -7,10 +7,12 @@ use aws_sdk_s3::types as s3;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::filter::Filter;
 use super::set;
 use crate::aws::resource::Problem;
 use crate::aws::tags::Tags;
@@ -128,23 +130,24 @@ pub(super) fn yes() -> bool {
     true
 }
 
-impl StorageClass {
-    const ALL: [(Self, s3::TransitionStorageClass); 6] = [
-        (Self::StandardIa, s3::TransitionStorageClass::StandardIa),
-        (Self::OnezoneIa, s3::TransitionStorageClass::OnezoneIa),
-        (Self::IntelligentTiering, s3::TransitionStorageClass::IntelligentTiering),
-        (Self::GlacierIr, s3::TransitionStorageClass::GlacierIr),
-        (Self::Glacier, s3::TransitionStorageClass::Glacier),
-        (Self::DeepArchive, s3::TransitionStorageClass::DeepArchive),
-    ];
+/// Returns S3's name of a storage class, which is the spec's.
+pub(super) fn class_name(class: impl Serialize) -> String {
+    let name = serde_json::to_value(class).ok().and_then(|name| name.as_str().map(str::to_owned));
+    name.expect("internal error: a storage class is a name")
+}
 
+/// Returns the storage class of a name, where it is one that the spec can say.
+pub(super) fn class_of<C: DeserializeOwned>(name: &str) -> Option<C> {
+    serde_json::from_value(Value::from(name)).ok()
+}
+
+impl StorageClass {
     fn to_aws(self) -> s3::TransitionStorageClass {
-        let found = Self::ALL.into_iter().find(|(class, _)| *class == self);
-        found.expect("internal error: all storage classes are listed").1
+        class_name(self).as_str().into()
     }
 
     fn of_aws(class: Option<&s3::TransitionStorageClass>) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, aws)| Some(aws) == class).map(|(class, _)| class)
+        class_of(class?.as_str())
     }
 }
 
@@ -241,9 +244,10 @@ impl LifecycleRule {
         let and = filter.and_then(|filter| filter.and.as_ref());
         #[expect(deprecated, reason = "rules made before filters existed have their prefix here")]
         let old_prefix = rule.prefix.as_deref();
-        let prefix = and.and_then(|and| and.prefix.as_deref()).or(filter.and_then(|filter| filter.prefix.as_deref()));
-        let alone = filter.and_then(|filter| filter.tag.as_ref());
-        let tags = and.map(s3::LifecycleRuleAndOperator::tags).unwrap_or_default().iter().chain(alone);
+        let alone = filter.and_then(|filter| filter.prefix.as_deref());
+        let tags = and.map(s3::LifecycleRuleAndOperator::tags).unwrap_or_default();
+        let tags = tags.iter().chain(filter.and_then(|filter| filter.tag.as_ref()));
+        let (prefix, tags) = Filter::read([and.and_then(|and| and.prefix.as_deref()), alone.or(old_prefix)], tags);
         let size =
             |together: Option<i64>, alone: Option<i64>| together.or(alone).and_then(|size| u64::try_from(size).ok());
         let expiration = rule.expiration.as_ref();
@@ -252,8 +256,8 @@ impl LifecycleRule {
         Self {
             id: rule.id.clone().filter(|id| !id.starts_with(MADE_ID)),
             enabled: rule.status == s3::ExpirationStatus::Enabled,
-            prefix: prefix.or(old_prefix).unwrap_or_default().to_owned(),
-            tags: tags.map(|tag| (tag.key.clone(), tag.value.clone())).collect(),
+            prefix,
+            tags,
             larger_than_bytes: size(
                 and.and_then(|and| and.object_size_greater_than),
                 filter.and_then(|filter| filter.object_size_greater_than),

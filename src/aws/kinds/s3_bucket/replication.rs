@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::filter::Filter;
-use super::lifecycle::{MADE_ID, made_id, yes};
+use super::lifecycle::{MADE_ID, class_name, class_of, made_id, yes};
 use super::{S3Bucket, set};
 use crate::aws::AwsError;
 use crate::aws::resource::{Problem, Update};
@@ -112,28 +112,6 @@ pub enum ReplicaClass {
     GlacierIr,
     Glacier,
     DeepArchive,
-}
-
-impl ReplicaClass {
-    const ALL: [(Self, s3::StorageClass); 8] = [
-        (Self::Standard, s3::StorageClass::Standard),
-        (Self::ReducedRedundancy, s3::StorageClass::ReducedRedundancy),
-        (Self::StandardIa, s3::StorageClass::StandardIa),
-        (Self::OnezoneIa, s3::StorageClass::OnezoneIa),
-        (Self::IntelligentTiering, s3::StorageClass::IntelligentTiering),
-        (Self::GlacierIr, s3::StorageClass::GlacierIr),
-        (Self::Glacier, s3::StorageClass::Glacier),
-        (Self::DeepArchive, s3::StorageClass::DeepArchive),
-    ];
-
-    fn to_aws(self) -> s3::StorageClass {
-        let found = Self::ALL.into_iter().find(|(class, _)| *class == self);
-        found.expect("internal error: all storage classes are listed").1
-    }
-
-    fn of_aws(class: &s3::StorageClass) -> Option<Self> {
-        Self::ALL.into_iter().find(|(_, aws)| aws == class).map(|(class, _)| class)
-    }
 }
 
 impl Replication {
@@ -245,7 +223,7 @@ impl ReplicationDestination {
         s3::Destination::builder()
             .bucket(&self.bucket)
             .set_account(self.account.clone())
-            .set_storage_class(self.storage_class.map(ReplicaClass::to_aws))
+            .set_storage_class(self.storage_class.map(|class| class_name(class).as_str().into()))
             .set_access_control_translation(owner)
             .set_encryption_configuration(
                 key.map(|key| s3::EncryptionConfiguration::builder().replica_kms_key_id(key).build()),
@@ -265,7 +243,7 @@ impl ReplicationDestination {
             bucket: destination.bucket.clone(),
             account: destination.account.clone(),
             owner_override: destination.access_control_translation.is_some(),
-            storage_class: destination.storage_class.as_ref().and_then(ReplicaClass::of_aws),
+            storage_class: destination.storage_class.as_ref().and_then(|class| class_of(class.as_str())),
             kms_key: encryption.and_then(|encryption| encryption.replica_kms_key_id.clone()),
             metrics: metrics.is_some_and(|metrics| metrics.status == s3::MetricsStatus::Enabled),
             time_control: time.is_some_and(|time| time.status == s3::ReplicationTimeStatus::Enabled),

@@ -39,11 +39,11 @@ pub(super) fn count(call: &Call<'_>, subnet: &str) -> u64 {
 }
 
 fn taken(call: &Call<'_>, subnet: &str) -> Vec<String> {
-    let rows = call.select(INTERFACES, |_, row| text(row, "SubnetId") == subnet);
-    let addresses = |row: &Value| {
-        items(row, "PrivateIpAddresses").map(|one| text(one, "PrivateIpAddress").to_owned()).collect::<Vec<_>>()
-    };
-    rows.iter().flat_map(|(_, row)| addresses(row)).collect()
+    let mut out = Vec::new();
+    for (_, row) in call.rows_at(&call.place(), INTERFACES).filter(|(_, row)| text(row, "SubnetId") == subnet) {
+        out.extend(items(&row, "PrivateIpAddresses").map(|one| text(one, "PrivateIpAddress").to_owned()));
+    }
+    out
 }
 
 /// Picks the address of a new interface: the wanted one if it is free, or the first free one.
