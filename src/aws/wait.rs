@@ -2,8 +2,11 @@
 //!
 //! A wait asks AWS itself whether it may go on. It never sleeps a fixed time and hopes.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
+
+use async_trait::async_trait;
 
 use super::Aws;
 use super::error::{AwsError, ErrorClass};
@@ -71,6 +74,64 @@ where
         aws.sleep(pause).await;
         pause = (pause * 2).min(bound.pause_max);
     }
+}
+
+/// What is brought to what is wanted one call at a time, each decided by a look at what there is.
+#[async_trait]
+pub trait Stepwise: Sync {
+    type Step: PartialEq + Debug + Send + Sync;
+
+    /// Names what is waited for, for messages (`the replicas`).
+    const WHAT: &'static str;
+
+    /// Looks, and decides on the next call after those that were `sent`; `None` where all is as wanted.
+    async fn next(&self, sent: &[Self::Step]) -> Result<Option<Self::Step>, AwsError>;
+
+    /// Makes one call.
+    async fn send(&self, step: &Self::Step) -> Result<(), AwsError>;
+}
+
+/// The most calls of one [`step_by_step`]. Two do unless what is shown is behind, or replies are lost.
+const STEPS_MAX: usize = 6;
+
+/// Looks, calls, and waits until a look shows what the call did, until nothing is left to do.
+///
+/// What AWS shows may be behind. So no call is made twice because its effect does not show yet; and one that AWS
+/// finds invalid was decided by an old look, or was made already and its reply was lost: the next looks tell.
+///
+/// # Errors
+/// Returns the error of a look or a call, or [`ErrorClass::WaitedTooLong`].
+pub async fn step_by_step<T: Stepwise>(aws: &Aws, stepwise: &T) -> Result<(), AwsError> {
+    let mut sent: Vec<T::Step> = Vec::new();
+    let mut next = stepwise.next(&sent).await?;
+    while let Some(step) = next {
+        if sent.len() == STEPS_MAX {
+            let message = format!("{} are not what is wanted after {STEPS_MAX} calls", T::WHAT);
+            return Err(AwsError::own(T::WHAT, ErrorClass::WaitedTooLong, "WaitedTooLong", message));
+        }
+        let doubt = match stepwise.send(&step).await {
+            Err(error) if error.is_ambiguous() || error.class == ErrorClass::Invalid => Some(error),
+            other => other.map(|()| None)?,
+        };
+        sent.push(step);
+        let step = sent.last();
+        let shown = until(aws, T::WHAT, Bound::propagation(), || async {
+            let next = stepwise.next(&sent).await?;
+            Ok(if next.as_ref() == step { Poll::Pending("as before".to_owned()) } else { Poll::Ready(next) })
+        });
+        next = match (shown.await, doubt) {
+            (Ok(next), _) => next,
+            (Err(late), Some(doubt)) if late.class == ErrorClass::WaitedTooLong => {
+                if !doubt.is_ambiguous() {
+                    return Err(doubt);
+                }
+                // It had no effect.
+                stepwise.next(&sent).await?
+            }
+            (Err(error), _) => return Err(error),
+        };
+    }
+    Ok(())
 }
 
 /// Repeats a call while AWS answers that something it refers to is not visible yet.

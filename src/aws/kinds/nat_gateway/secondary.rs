@@ -4,18 +4,17 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use aws_sdk_ec2::types::{NatGatewayAddress, NatGatewayAddressStatus as Status};
 
 use super::{Arguments, NatGateway, list};
 use crate::aws::kinds::ec2;
 use crate::aws::resource::Update;
-use crate::aws::wait::{Bound, Poll, until};
+use crate::aws::wait::{Bound, Poll, Stepwise, step_by_step, until};
 use crate::aws::{Aws, AwsError, ErrorClass};
 
 /// Seconds that addresses may take to be given, or to drain: AWS lets go of one after 350 s at the latest.
 const SETTLED_S: u64 = 900;
-/// The most looks of one update. Three do unless replies are lost.
-const LOOKS_MAX: u32 = 6;
 
 /// One call that brings a gateway closer to its arguments.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +27,12 @@ enum Step {
     Unassign(Vec<String>),
     Assign(Vec<String>),
     AssignCount(i32),
+}
+
+impl Step {
+    fn adds(&self) -> bool {
+        matches!(self, Self::Associate(_) | Self::Assign(_) | Self::AssignCount(_))
+    }
 }
 
 /// What is read of secondary addresses.
@@ -54,23 +59,61 @@ fn in_use(addresses: &[NatGatewayAddress]) -> impl Iterator<Item = &NatGatewayAd
 
 /// Brings a gateway's secondary addresses to what is wanted, and waits until they are in use or gone.
 pub(super) async fn update(cx: &Update<'_, NatGateway>) -> Result<(), AwsError> {
-    let (id, once) = (cx.id.as_str(), cx.aws.once());
-    let mut asked = false;
-    for _ in 0..LOOKS_MAX {
-        let there = settled(cx.aws, id).await?;
-        let Some(step) = next(&there, cx.after) else { return Ok(()) };
-        if let Some(failed) = there.iter().find(|address| asked && address.status == Some(Status::Failed)) {
-            return Err(refused(failed));
-        }
-        asked |= matches!(step, Step::Associate(_) | Step::Assign(_) | Step::AssignCount(_));
-        match send(&once, id, step).await {
-            // It may have had its effect; the next look says.
-            Err(error) if error.is_ambiguous() => {}
-            other => other?,
+    let addresses = Addresses { aws: cx.aws, once: &cx.aws.once(), id: cx.id.as_str(), wanted: cx.after };
+    step_by_step(cx.aws, &addresses).await
+}
+
+/// A gateway's secondary addresses on their way to what is wanted.
+struct Addresses<'a> {
+    aws: &'a Aws,
+    /// For calls that must not be sent twice.
+    once: &'a Aws,
+    id: &'a str,
+    wanted: &'a Arguments,
+}
+
+#[async_trait]
+impl Stepwise for Addresses<'_> {
+    type Step = Step;
+
+    const WHAT: &'static str = "the NAT gateway's addresses";
+
+    async fn next(&self, sent: &[Step]) -> Result<Option<Step>, AwsError> {
+        let there = settled(self.aws, self.id).await?;
+        let next = next(&there, self.wanted);
+        let asked = sent.iter().any(Step::adds);
+        match there.iter().find(|address| address.status == Some(Status::Failed)) {
+            Some(failed) if asked && next.is_some() => Err(refused(failed)),
+            _ => Ok(next),
         }
     }
-    let message = format!("the addresses are not what is wanted after {LOOKS_MAX} looks");
-    Err(AwsError::own("ec2:DescribeNatGateways", ErrorClass::WaitedTooLong, "WaitedTooLong", message))
+
+    async fn send(&self, step: &Step) -> Result<(), AwsError> {
+        let (ec2, id) = (self.once.ec2(), self.id);
+        match step {
+            Step::Disassociate(ids) => {
+                let call = ec2.disassociate_nat_gateway_address().nat_gateway_id(id);
+                call.set_association_ids(Some(ids.clone())).send().await?;
+            }
+            Step::Associate(ids) => {
+                let call = ec2.associate_nat_gateway_address().nat_gateway_id(id);
+                call.set_allocation_ids(Some(ids.clone())).send().await?;
+            }
+            Step::Unassign(ips) => {
+                let call = ec2.unassign_private_nat_gateway_address().nat_gateway_id(id);
+                call.set_private_ip_addresses(Some(ips.clone())).send().await?;
+            }
+            Step::Assign(ips) => {
+                let call = ec2.assign_private_nat_gateway_address().nat_gateway_id(id);
+                call.set_private_ip_addresses(Some(ips.clone())).send().await?;
+            }
+            Step::AssignCount(count) => {
+                let call = ec2.assign_private_nat_gateway_address().nat_gateway_id(id);
+                call.private_ip_address_count(*count).send().await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Decides what to do next. What is not wanted goes first, for a gateway has only so many addresses.
@@ -107,33 +150,6 @@ fn next(there: &[NatGatewayAddress], after: &Arguments) -> Option<Step> {
     let more = usize::from(wanted).saturating_sub(kept.len());
     let more = i32::try_from(more).unwrap_or(i32::MAX);
     (more > 0).then_some(Step::AssignCount(more))
-}
-
-async fn send(aws: &Aws, id: &str, step: Step) -> Result<(), AwsError> {
-    let ec2 = aws.ec2();
-    match step {
-        Step::Disassociate(ids) => {
-            let call = ec2.disassociate_nat_gateway_address().nat_gateway_id(id);
-            call.set_association_ids(Some(ids)).send().await?;
-        }
-        Step::Associate(ids) => {
-            let call = ec2.associate_nat_gateway_address().nat_gateway_id(id);
-            call.set_allocation_ids(Some(ids)).send().await?;
-        }
-        Step::Unassign(ips) => {
-            let call = ec2.unassign_private_nat_gateway_address().nat_gateway_id(id);
-            call.set_private_ip_addresses(Some(ips)).send().await?;
-        }
-        Step::Assign(ips) => {
-            let call = ec2.assign_private_nat_gateway_address().nat_gateway_id(id);
-            call.set_private_ip_addresses(Some(ips)).send().await?;
-        }
-        Step::AssignCount(count) => {
-            let call = ec2.assign_private_nat_gateway_address().nat_gateway_id(id);
-            call.private_ip_address_count(count).send().await?;
-        }
-    }
-    Ok(())
 }
 
 fn refused(failed: &NatGatewayAddress) -> AwsError {

@@ -3,8 +3,7 @@
 //! A failed replica is none: it reads as absent, and an update makes it anew. No call changes a replica's key, so
 //! the replica is removed and added again; meanwhile its region has no secret.
 
-use std::collections::BTreeSet;
-
+use async_trait::async_trait;
 use aws_sdk_secretsmanager::types::{ReplicaRegionType, ReplicationStatusType, StatusType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,13 +11,11 @@ use serde_json::Value;
 
 use super::{DEFAULT_KEY, SecretsmanagerSecret, describe};
 use crate::aws::resource::{Problem, Update};
-use crate::aws::wait::{Bound, Poll, until};
+use crate::aws::wait::{Bound, Poll, Stepwise, step_by_step, until};
 use crate::aws::{Aws, AwsError, ErrorClass};
 
 /// Seconds for which replicas may take to be in sync.
 const IN_SYNC_S: u64 = 600;
-/// The most looks of one update. Three do unless what is shown is behind, or replies are lost.
-const LOOKS_MAX: u32 = 6;
 
 /// A copy of the secret in another region, under the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,36 +67,43 @@ pub(super) fn check(replicas: &Value) -> Vec<Problem> {
 }
 
 /// Removes what is not wanted, adds what is, and waits until all are in sync; one that fails is an error.
-///
-/// What is shown may be behind, so each call is decided by a look, and the next look waits until it shows what the call
-/// did. A call that is refused was decided by an old look, or by one from before a lost reply: the next ones tell.
 pub(super) async fn update(cx: &Update<'_, SecretsmanagerSecret>) -> Result<(), AwsError> {
-    let (aws, id) = (cx.aws, cx.id.as_str());
-    let mut asked = BTreeSet::new();
-    for _ in 0..LOOKS_MAX {
-        let there = settled(aws, id).await?;
-        if let Some(failed) = there.iter().find(|status| has_failed(status) && asked.contains(&status.region)) {
-            return Err(failure(failed));
-        }
-        let Some(step) = next(&there, &cx.after.replicas) else { return Ok(()) };
-        let refused = match send(aws, id, &step).await {
-            Err(error) if error.class == ErrorClass::Invalid => Some(error),
-            other => other.map(|()| None)?,
-        };
-        if let Step::Add(replicas) = &step {
-            asked.extend(replicas.iter().map(|replica| Some(replica.region.clone())));
-        }
-        let shown = until(aws, "the replicas to show", Bound::propagation(), || async {
-            let there = statuses(aws, id).await?;
-            Ok(if step.is_shown(&there) { Poll::Ready(()) } else { Poll::Pending("not shown yet".to_owned()) })
-        });
-        match (shown.await, refused) {
-            (Err(late), Some(refused)) if late.class == ErrorClass::WaitedTooLong => return Err(refused),
-            (shown, _) => shown?,
+    step_by_step(cx.aws, &Replicas { aws: cx.aws, id: cx.id.as_str(), wanted: &cx.after.replicas }).await
+}
+
+/// A secret's replicas on their way to what is wanted.
+struct Replicas<'a> {
+    aws: &'a Aws,
+    id: &'a str,
+    wanted: &'a [Replica],
+}
+
+#[async_trait]
+impl Stepwise for Replicas<'_> {
+    type Step = Step;
+
+    const WHAT: &'static str = "the secret's replicas";
+
+    async fn next(&self, sent: &[Step]) -> Result<Option<Step>, AwsError> {
+        let there = settled(self.aws, self.id).await?;
+        let asked = |region: &Option<String>| sent.iter().any(|step| step.adds(region.as_deref()));
+        match there.iter().find(|status| has_failed(status) && asked(&status.region)) {
+            Some(failed) => Err(failure(failed)),
+            None => Ok(next(&there, self.wanted)),
         }
     }
-    let message = format!("the replicas are not what is wanted after {LOOKS_MAX} looks");
-    Err(AwsError::own("secretsmanager:DescribeSecret", ErrorClass::WaitedTooLong, "WaitedTooLong", message))
+
+    async fn send(&self, step: &Step) -> Result<(), AwsError> {
+        match step {
+            Step::Remove(regions) => remove(self.aws, self.id, regions.clone()).await,
+            Step::Add(replicas) => {
+                let regions = replicas.iter().map(Replica::to_aws).collect();
+                let call = self.aws.secretsmanager().replicate_secret_to_regions().secret_id(self.id);
+                call.set_add_replica_regions(Some(regions)).send().await?;
+                Ok(())
+            }
+        }
+    }
 }
 
 /// One call that brings a secret closer to its arguments.
@@ -111,12 +115,8 @@ enum Step {
 }
 
 impl Step {
-    fn is_shown(&self, there: &[ReplicationStatusType]) -> bool {
-        let has = |region: &str| there.iter().any(|status| status.region.as_deref() == Some(region));
-        match self {
-            Self::Remove(regions) => !regions.iter().any(|region| has(region)),
-            Self::Add(replicas) => replicas.iter().all(|replica| has(&replica.region)),
-        }
+    fn adds(&self, region: Option<&str>) -> bool {
+        matches!(self, Self::Add(replicas) if replicas.iter().any(|replica| Some(replica.region.as_str()) == region))
     }
 }
 
@@ -130,18 +130,6 @@ fn next(there: &[ReplicationStatusType], wanted: &[Replica]) -> Option<Step> {
     }
     let new: Vec<Replica> = wanted.iter().filter(|replica| !kept.contains(replica)).cloned().collect();
     (!new.is_empty()).then_some(Step::Add(new))
-}
-
-async fn send(aws: &Aws, id: &str, step: &Step) -> Result<(), AwsError> {
-    match step {
-        Step::Remove(regions) => remove(aws, id, regions.clone()).await,
-        Step::Add(replicas) => {
-            let regions = replicas.iter().map(Replica::to_aws).collect();
-            let call = aws.secretsmanager().replicate_secret_to_regions().secret_id(id);
-            call.set_add_replica_regions(Some(regions)).send().await?;
-            Ok(())
-        }
-    }
 }
 
 /// Removes all replicas of a secret, and tells whether it had any.
