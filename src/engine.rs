@@ -11,14 +11,14 @@ use crate::apply::{
 };
 use crate::aws::bulk::Recorded;
 use crate::aws::history::{self, Question, Writers};
-use crate::aws::resource::Fields;
-use crate::aws::{Aws, AwsError, kinds};
+use crate::aws::resource::{Changes, Fields, SecretValues};
+use crate::aws::{Aws, AwsError, ErrorClass, kinds};
 use crate::diagnostic::Diagnostic;
 use crate::drift::{Drift, drift};
 use crate::graph::{Address, PhysicalId};
 use crate::kind::{Holding, KindSchemas, Resource, Scope, Seen};
 use crate::plan::{
-    self, Bound, Deposed, Holdings, Input, Known, KnownResources, Plan, Prior, Selection, Wanted, resolve_all,
+    self, Bound, Deposed, Holdings, Input, Known, KnownResources, Plan, Prior, Selection, StepKind, Wanted, resolve_all,
 };
 use crate::spec::{Environment, Lifecycle};
 use crate::state::{DeposedRecord, State, StateError};
@@ -30,7 +30,7 @@ const FRESH: SignedDuration = SignedDuration::from_mins(3);
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     pub seen: BTreeMap<Address, Seen>,
-    /// What was found in those that a plan would destroy with what they hold; filled by [`look_inside`].
+    /// What was found in those that a plan would destroy with what they hold; filled by [`Asked::plan`].
     pub holds: Holdings,
 }
 
@@ -135,70 +135,70 @@ pub async fn observe_state(aws: &Aws, environment: Option<&Environment>, state: 
     Observed { seen, holds: Holdings::new() }
 }
 
-/// Makes a plan from what was read.
-///
-/// # Errors
-/// Returns everything that stands in the way.
-pub fn make_plan(
-    environment: &Environment,
-    schemas: &KindSchemas,
-    state: &State,
-    observed: &Observed,
-    selection: &Selection,
-    destroy: bool,
-) -> Result<Plan, Vec<Diagnostic>> {
-    with_input(environment, schemas, state, observed, selection, destroy, plan::build)
+/// What a plan is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub environment: &'a Environment,
+    pub schemas: &'a KindSchemas,
+    pub state: &'a State,
+    pub selection: &'a Selection,
+    /// Whether all is to be destroyed.
+    pub destroy: bool,
 }
 
-/// Looks into what a plan would destroy with what it holds, where nobody allowed that; most plans destroy nothing.
-pub async fn look_inside(
-    aws: &Aws,
-    environment: &Environment,
-    schemas: &KindSchemas,
-    state: &State,
-    observed: &mut Observed,
-    selection: &Selection,
-    destroy: bool,
-) {
-    let at_risk = with_input(environment, schemas, state, observed, selection, destroy, plan::at_risk);
-    let looks = at_risk.into_iter().map(|(address, kind, id)| async move {
-        let found = match kinds::get(&kind) {
-            Some(kind) => kind.holds(aws, &id).await,
-            None => Holding::Unknown(format!("this opora does not know the kind `{kind}`")),
+impl Asked<'_> {
+    /// Makes the plan from what was read, and looks into what it would destroy with what it holds, where nobody
+    /// allowed that; most plans destroy nothing.
+    ///
+    /// # Errors
+    /// Returns everything that stands in the way.
+    pub async fn plan(&self, aws: &Aws, observed: &mut Observed) -> Result<Plan, Vec<Diagnostic>> {
+        let at_risk = match self.build(observed) {
+            Ok(plan) => return Ok(plan),
+            Err(refusal) if refusal.at_risk.is_empty() => return Err(refusal.problems),
+            Err(refusal) => refusal.at_risk,
         };
-        ((address, id), found)
-    });
-    observed.holds.extend(futures::future::join_all(looks).await);
-}
+        let looks = at_risk.into_iter().map(|(address, kind, id)| async move {
+            let found = match kinds::get(&kind) {
+                Some(kind) => kind.holds(aws, &id).await,
+                None => Holding::Unknown(format!("this opora does not know the kind `{kind}`")),
+            };
+            ((address, id), found)
+        });
+        observed.holds.extend(crate::aws::together(looks).await);
+        self.plan_as_read(observed)
+    }
 
-fn with_input<T>(
-    environment: &Environment,
-    schemas: &KindSchemas,
-    state: &State,
-    observed: &Observed,
-    selection: &Selection,
-    destroy: bool,
-    make: impl FnOnce(&Input<'_>) -> T,
-) -> T {
-    let scope = &environment.scope;
-    let outputs = serde_json::to_value(&environment.outputs).unwrap_or_default();
-    make(&Input {
-        scope,
-        spec_digest: &environment.digest,
-        wanted: &wanted(environment),
-        prior: &prior(state),
-        deposed: &deposed(state),
-        seen: &observed.seen,
-        holds: &observed.holds,
-        kinds: schemas,
-        predict: &|kind, arguments, owner| {
-            kinds::get(kind).map(|kind| kind.predict(arguments, owner, scope)).unwrap_or_default()
-        },
-        selection,
-        destroy,
-        outputs: &outputs,
-        generations: &state.generations,
-    })
+    /// Makes the plan from what was read; what was not looked into is not destroyed.
+    ///
+    /// # Errors
+    /// Returns everything that stands in the way.
+    pub fn plan_as_read(&self, observed: &Observed) -> Result<Plan, Vec<Diagnostic>> {
+        self.build(observed).map_err(|refusal| refusal.problems)
+    }
+
+    fn build(&self, observed: &Observed) -> Result<Plan, plan::Refusal> {
+        let Self { environment, schemas, state, selection, destroy } = *self;
+        let scope = &environment.scope;
+        let outputs = serde_json::to_value(&environment.outputs).unwrap_or_default();
+        plan::build(&Input {
+            scope,
+            spec_digest: &environment.digest,
+            wanted: &wanted(environment),
+            prior: &prior(state),
+            deposed: &deposed(state),
+            seen: &observed.seen,
+            holds: &observed.holds,
+            kinds: schemas,
+            predict: &|kind, arguments, owner| {
+                kinds::get(kind).map(|kind| kind.predict(arguments, owner, scope)).unwrap_or_default()
+            },
+            selection,
+            destroy,
+            outputs: &outputs,
+            generations: &state.generations,
+        })
+    }
 }
 
 /// Refuses a state that was written for another account or region than the spec names.
@@ -287,6 +287,22 @@ pub fn known(state: &State) -> KnownResources {
         (address.clone(), Known { arguments: record.arguments.clone(), attributes: record.attributes.clone() })
     };
     KnownResources(state.resources.iter().map(one).collect())
+}
+
+/// Returns what secret values a plan's steps send that are not where the spec says.
+pub fn missing_secrets(plan: &Plan, secrets: &dyn SecretValues) -> Vec<Diagnostic> {
+    let one = |step: &plan::Step| {
+        let problem = kinds::get(&step.resource)?.check_secrets(&step.arguments, secrets)?;
+        let sends = match step.kind {
+            StepKind::Create => true,
+            StepKind::Update => Changes(step.paths.clone()).touches(&problem.path),
+            StepKind::Delete | StepKind::Forget | StepKind::Record => false,
+        };
+        let error = AwsError::own("opora:SecretValue", ErrorClass::NoSecretValue, "NoSecretValue", problem.message);
+        let diagnostic = error.diagnostic();
+        sends.then(|| diagnostic.at_argument(&step.address, problem.path, "this value"))
+    };
+    plan.steps.iter().filter_map(one).collect()
 }
 
 /// Applies a plan, and returns what was done; `on_failure` says what a failed step stops.
@@ -411,7 +427,6 @@ pub fn unread(plan: &Plan) -> BTreeMap<String, String> {
 
 /// Returns what the account will have when a plan is applied: what it saw, with its steps done.
 pub fn planned_resources(plan: &Plan) -> BTreeMap<Address, Resource> {
-    use crate::plan::StepKind;
     let mut out = seen_resources(plan);
     let gone = plan.steps.iter().filter(|step| matches!(step.kind, StepKind::Delete | StepKind::Forget));
     for step in gone {

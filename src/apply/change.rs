@@ -191,7 +191,7 @@ where
     let may_pass = |error: &AwsError| match error.class {
         ErrorClass::NotYet => true,
         // What opora itself finds wrong with an argument no reading sets right.
-        ErrorClass::Invalid if error.service == "opora" => false,
+        ErrorClass::Invalid if error.is_own() => false,
         class if stale.contains(&class) => !fresh.is_empty(),
         ErrorClass::NotFound | ErrorClass::Invalid | ErrorClass::Denied => names_fresh(error),
         _ => false,

@@ -99,6 +99,14 @@ impl TagPages {
         Ok(Self(pages.into_iter().flatten().collect()))
     }
 
+    /// Tells whether anything in the region carries the environment's tags; also what is on its way out may.
+    ///
+    /// # Errors
+    /// Returns the failed call's error, such as a denial.
+    pub async fn show_any(aws: &Aws, environment: &str) -> Result<bool, AwsError> {
+        Ok(!walk(aws, environment, aws.region(), BTreeSet::new()).await?.is_empty())
+    }
+
     /// Tells whether they show the tags that a resource had.
     fn confirm(&self, recorded: &Recorded) -> bool {
         let shown = recorded.arn().and_then(|arn| self.0.get(plain(arn)));
@@ -131,12 +139,13 @@ async fn walk(
     types: BTreeSet<&str>,
 ) -> Result<BTreeMap<String, Tags>, AwsError> {
     let filter = TagFilter::builder().key(tags::ENVIRONMENT).values(environment).build();
-    let types: Vec<String> = types.into_iter().map(str::to_owned).collect();
+    // Without a type all are meant.
+    let types: Option<Vec<String>> = (!types.is_empty()).then(|| types.into_iter().map(str::to_owned).collect());
     let mut out = BTreeMap::new();
     let mut token = None;
     for _ in 0..PAGES_MAX {
         let call = aws.tagging().get_resources().tag_filters(filter.clone()).resources_per_page(PAGE);
-        let call = call.set_resource_type_filters(Some(types.clone())).set_pagination_token(token);
+        let call = call.set_resource_type_filters(types.clone()).set_pagination_token(token);
         let call = call.customize().config_override(Builder::new().region(Region::new(region.to_owned())));
         let page = call.send().await?;
         for found in page.resource_tag_mapping_list.unwrap_or_default() {

@@ -51,6 +51,8 @@ pub enum ErrorClass {
     ClockSkew,
     /// A wait ended at its bound.
     WaitedTooLong,
+    /// A secret's value is not where the spec says; nothing was sent.
+    NoSecretValue,
     /// None of the above.
     Other,
 }
@@ -80,13 +82,13 @@ pub struct AwsError {
     pub residue: Residue,
 }
 
-/// The code of opora's own error where a secret's value is not to be had.
-pub const NO_SECRET_VALUE: &str = "SecretValueUnavailable";
+/// What stands in a service's place where opora itself found the error, before or between the calls.
+const OWN: &str = "opora";
 
 impl AwsError {
     /// Makes an error that opora itself found, in place of an answer of AWS.
     pub fn own(action: &str, class: ErrorClass, code: &str, message: impl Into<String>) -> Self {
-        let (service, operation) = action.split_once(':').unwrap_or(("opora", action));
+        let (service, operation) = action.split_once(':').unwrap_or((OWN, action));
         Self {
             service: service.to_owned(),
             operation: operation.to_owned(),
@@ -101,13 +103,18 @@ impl AwsError {
     /// Makes an error of a code that an answer has in its body, as those calls have that take many things at once.
     pub fn answered(action: &str, code: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        let service = action.split_once(':').map_or("opora", |(service, _)| service);
+        let service = action.split_once(':').map_or(OWN, |(service, _)| service);
         Self::own(action, classify(service, code, &message), code, message)
     }
 
     /// Returns the action as IAM names it (`kms:CreateKey`).
     pub fn action(&self) -> String {
         format!("{}:{}", self.service, self.operation)
+    }
+
+    /// Tells whether opora itself found it, where no call of AWS is named.
+    pub fn is_own(&self) -> bool {
+        self.service == OWN
     }
 
     /// Tells whether the thing asked for does not exist.
@@ -156,8 +163,7 @@ impl AwsError {
             ErrorClass::Unreachable | ErrorClass::NoEndpoint => {
                 format!("{} got no answer: {}", self.action(), self.message)
             }
-            // Found by opora itself.
-            _ if self.service == "opora" => self.message.clone(),
+            _ if self.is_own() => self.message.clone(),
             _ => format!("{} answered {}: {}", self.action(), self.code, self.message),
         };
         if let Some(id) = &self.request_id {
@@ -172,11 +178,6 @@ impl AwsError {
                 detail.push_str("\nit may have had its effect; the next apply looks before it repeats it")
             }
         }
-        let help = if self.code == NO_SECRET_VALUE {
-            "set the variable or write the file that the secret's `value` names, and run it again"
-        } else {
-            help
-        };
         Diagnostic::error(code, summary).detail(detail).help(help)
     }
 }
@@ -231,6 +232,11 @@ fn explain(class: ErrorClass) -> (&'static str, &'static str, &'static str) {
         ErrorClass::WaitedTooLong => {
             ("AWS016", "a wait ended at its bound", "look at the resource in AWS, then run it again")
         }
+        ErrorClass::NoSecretValue => (
+            "AWS020",
+            "a secret's value is not to be had",
+            "set the variable or write the file that the secret's `value` names, and run it again",
+        ),
         ErrorClass::RegionDisabled => (
             "AWS018",
             "the region is not enabled for the account",
@@ -322,12 +328,12 @@ fn operation_of(type_name: &str) -> (String, String) {
     (iam_prefix(service).to_owned(), operation.to_owned())
 }
 
-/// Returns the IAM service prefix of an SDK crate.
+/// Returns the IAM service prefix of a service as the SDK names its crate, or as the crate names it in its metadata.
 pub(crate) fn iam_prefix(sdk: &str) -> &str {
     match sdk {
         "bedrockruntime" => "bedrock",
         "cloudwatchlogs" => "logs",
-        "resourcegroupstaggingapi" => "tag",
+        "resourcegroupstagging" | "resourcegroupstaggingapi" => "tag",
         other => other,
     }
 }
@@ -530,6 +536,8 @@ mod tests {
         let name =
             std::any::type_name::<aws_sdk_cloudwatchlogs::operation::put_retention_policy::PutRetentionPolicyError>();
         assert_eq!(operation_of(name), ("logs".to_owned(), "PutRetentionPolicy".to_owned()));
+        let name = "aws_sdk_resourcegroupstagging::operation::get_resources::GetResourcesError";
+        assert_eq!(operation_of(name), ("tag".to_owned(), "GetResources".to_owned()));
     }
 
     #[test]

@@ -237,6 +237,11 @@ pub trait ResourceKind: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Checks that a secret value which the arguments name is there, before the step that sends it.
+    fn check_secrets(_arguments: &Value, _secrets: &dyn SecretValues) -> Option<Problem> {
+        None
+    }
+
     /// Returns the attributes that are certain before the create (an ARN made of a name). Pure.
     fn predict(_arguments: &Value, _owner: &Owner, _scope: &Scope) -> Map<String, Value> {
         Map::new()
@@ -310,6 +315,7 @@ pub trait Kind: Send + Sync {
     fn schema(&self) -> &KindSchema;
     fn in_bulk(&self) -> Option<InBulk>;
     fn check(&self, arguments: &Value) -> Vec<Problem>;
+    fn check_secrets(&self, arguments: &Value, secrets: &dyn SecretValues) -> Option<Problem>;
     fn predict(&self, arguments: &Value, owner: &Owner, scope: &Scope) -> Map<String, Value>;
     async fn read_many(
         &self,
@@ -395,6 +401,10 @@ impl<K: ResourceKind> Kind for Erased<K> {
 
     fn check(&self, arguments: &Value) -> Vec<Problem> {
         K::check(arguments)
+    }
+
+    fn check_secrets(&self, arguments: &Value, secrets: &dyn SecretValues) -> Option<Problem> {
+        K::check_secrets(arguments, secrets)
     }
 
     fn predict(&self, arguments: &Value, owner: &Owner, scope: &Scope) -> Map<String, Value> {

@@ -222,6 +222,10 @@ async fn execute_leased(
     }
     let secrets = context.secrets();
     let secrets = Watched::new(&secrets, writer.secrets());
+    let missing = engine::missing_secrets(&file.plan, &secrets);
+    if !missing.is_empty() {
+        return Err(missing.into());
+    }
     let progress = Progress::new(out, file.plan.steps.len());
     let events = |event: Event| progress.show(&event);
     let session = session(context, spec, connected, writer, &secrets, &events);

@@ -44,6 +44,7 @@ async fn find(args: &DriftArgs, context: &Context, spec: &Spec) -> Result<Exit, 
     let connected = context.connect(&spec.environment.scope).await?;
     let log = context.open_state(&spec.environment, Some(&connected.aws))?;
     let state = context.load_state(&log).await?;
+    super::rebuild::refuse_lost(context, spec, &connected, &log, &state).await?;
     out.busy(&format!("reading {}", counted(state.resources.len(), "resource")));
     let found = engine::find_drift(&connected.aws, &context.schemas, &state, !args.managed_only).await;
     let writers = if args.no_who {

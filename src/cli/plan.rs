@@ -10,7 +10,7 @@ use super::exit::Exit;
 use super::output::Style;
 use super::{audit, plan_text};
 use crate::diagnostic::Diagnostic;
-use crate::engine;
+use crate::engine::{self, Asked};
 use crate::graph::Address;
 use crate::plan::{Plan, PlanFile, Selection};
 use crate::render::counted;
@@ -137,14 +137,13 @@ pub(crate) async fn make(
         state = context.load_state(&log).await?;
     }
     out.timings.begin("reading");
+    super::rebuild::refuse_lost(context, spec, &connected, &log, &state).await?;
     let region = &spec.environment.scope.region;
     out.busy(&format!("reading {} in {region}", counted(state.resources.len(), "resource")));
     let before = connected.aws.calls();
     let started = connected.aws.now();
     let environment = &spec.environment;
     let mut observed = engine::observe_state(&connected.aws, Some(environment), &state).await;
-    let schemas = &context.schemas;
-    engine::look_inside(&connected.aws, environment, schemas, &state, &mut observed, selection, destroy).await;
     out.idle();
     let calls = connected.aws.calls();
     let took = connected.aws.now().duration_since(started).as_secs_f64();
@@ -154,7 +153,8 @@ pub(crate) async fn make(
         out.note(format!("reading {count} in {region} … {made}, {throttled} throttled, {took:.1} s"));
     }
     out.timings.begin("planning");
-    let plan = engine::make_plan(environment, schemas, &state, &observed, selection, destroy)?;
+    let asked = Asked { environment, schemas: &context.schemas, state: &state, selection, destroy };
+    let plan = asked.plan(&connected.aws, &mut observed).await?;
     Ok(Made { connected, log, state, plan })
 }
 

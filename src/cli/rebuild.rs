@@ -1,19 +1,26 @@
 //! `opora state rebuild`: records again what a lost state held, from the tags of the resources.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 
 use super::apply::{ask_yes, recover, run_started};
-use super::context::{Context, Refused, Spec};
+use super::context::{Connected, Context, Refused, Spec};
 use super::exit::Exit;
 use super::output::Style;
 use crate::apply::{By, Rebuilt, Search, rebuild};
+use crate::aws::bulk::TagPages;
 use crate::aws::kinds;
 use crate::diagnostic::Diagnostic;
 use crate::engine;
-use crate::state::{Entry, Outcome};
+use crate::kind::Scope;
+use crate::state::{Entry, Outcome, State, StateLog};
 
 /// Entries that become durable at once.
 const ENTRIES_AT_ONCE: usize = 500;
+
+/// Resources that a refusal names.
+const FOUND_SHOWN: usize = 10;
 
 /// Arguments of `opora state rebuild`.
 #[derive(Debug, Args)]
@@ -50,7 +57,7 @@ pub(super) async fn run(args: &Rebuild, context: &Context, spec: &Spec) -> Resul
     };
     let found = rebuild(&search).await;
     out.idle();
-    let found = found.map_err(|cycle| Diagnostic::error("PLAN007", "reference cycle").detail(cycle))?;
+    let found = found.map_err(cycle)?;
     show(context, &found);
     if !found.problems.is_empty() && !args.partial {
         return Err(undecided(&found).into());
@@ -87,6 +94,65 @@ pub(super) async fn run(args: &Rebuild, context: &Context, spec: &Spec) -> Resul
         out.line(format!("{recorded} recorded, {missing} of the spec not found; `opora plan` shows what differs"));
     }
     Ok(if found.problems.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Refuses an empty state where the account has resources of the environment: the state was lost, or is elsewhere.
+///
+/// To plan on would be to make all of them again. Costs one call, and only where nothing was ever written.
+pub(super) async fn refuse_lost(
+    context: &Context,
+    spec: &Spec,
+    connected: &Connected,
+    log: &StateLog,
+    state: &State,
+) -> Result<(), Refused> {
+    let scope = &spec.environment.scope;
+    if state.number > 0 {
+        return Ok(());
+    }
+    let problems = match TagPages::show_any(&connected.aws, &scope.environment).await {
+        Ok(false) => return Ok(()),
+        Ok(true) => {
+            // What is listed by its tags may be on its way out.
+            let secrets = context.secrets();
+            let (aws, wanted) = (&connected.aws, &BTreeMap::new());
+            let search = Search { aws, scope, kinds: kinds::all().collect(), wanted, state, secrets: &secrets };
+            let found = rebuild(&search).await.map_err(cycle)?;
+            if !found.found.is_empty() {
+                return Err(lost(&found, scope, &log.location()).into());
+            }
+            found.problems
+        }
+        Err(error) => vec![error.reason()],
+    };
+    for problem in problems {
+        context
+            .out
+            .note(format!("whether the account has resources of `{}` is not known: {problem}", scope.environment));
+    }
+    Ok(())
+}
+
+fn lost(found: &Rebuilt, scope: &Scope, location: &str) -> Diagnostic {
+    let mut lines: Vec<String> =
+        found.found.iter().take(FOUND_SHOWN).map(|(address, one)| format!("{address}  {}", one.id)).collect();
+    if found.found.len() > FOUND_SHOWN {
+        lines.push(format!("and {} more", found.found.len() - FOUND_SHOWN));
+    }
+    let head = format!(
+        "nothing was ever written to {location}, and account {} has, by the tags of `{}`:",
+        scope.account, scope.environment
+    );
+    Diagnostic::error("STATE026", "the state is empty, and the account has resources of the environment")
+        .detail(format!("{head}\n{}", lines.join("\n")))
+        .help(
+            "correct `state:` if it is elsewhere; bring it back with `opora restore` or `opora state rebuild`; \
+             or give this environment another name",
+        )
+}
+
+fn cycle(path: String) -> Diagnostic {
+    Diagnostic::error("PLAN007", "reference cycle").detail(path)
 }
 
 async fn append(writer: &crate::state::Writer, all: &[Entry]) -> Result<(), crate::state::StateError> {

@@ -18,7 +18,7 @@ use crate::apply::{changes_since, check_state};
 use crate::aws::surroundings::Region;
 use crate::aws::{Aws, kinds};
 use crate::diagnostic::Diagnostic;
-use crate::engine;
+use crate::engine::{self, Asked};
 use crate::kind::Scope;
 use crate::plan::Plan;
 use crate::rehearse::{Input, Rehearsal, Stage, rehearse};
@@ -69,6 +69,7 @@ async fn try_plan(args: &Rehearse, context: &Context, spec: &Spec) -> Result<Exi
     let connected = context.connect(&spec.environment.scope).await?;
     let log = context.open_state(&spec.environment, Some(&connected.aws))?;
     let state = context.load_state(&log).await?;
+    super::rebuild::refuse_lost(context, spec, &connected, &log, &state).await?;
     let plan = plan(args, context, spec, &connected, &state).await?;
     let stage = SandboxStage::new(&spec.environment.scope);
     let secrets = context.secrets();
@@ -114,10 +115,9 @@ async fn plan(
     }
     let environment = &spec.environment;
     let mut observed = engine::observe_state(&connected.aws, Some(environment), state).await;
-    let (selection, schemas) = (args.select.selection(), &context.schemas);
-    let destroy = args.destroy;
-    engine::look_inside(&connected.aws, environment, schemas, state, &mut observed, &selection, destroy).await;
-    Ok(engine::make_plan(environment, schemas, state, &observed, &selection, destroy)?)
+    let (selection, schemas) = (&args.select.selection(), &context.schemas);
+    let asked = Asked { environment, schemas, state, selection, destroy: args.destroy };
+    Ok(asked.plan(&connected.aws, &mut observed).await?)
 }
 
 fn quotas(given: &[String]) -> Result<BTreeMap<String, u64>, Refused> {

@@ -74,7 +74,7 @@ pub struct Input<'a> {
     pub deposed: &'a BTreeMap<Address, Vec<Deposed>>,
     /// What was read of each recorded resource.
     pub seen: &'a BTreeMap<Address, Seen>,
-    /// What was found in those that hold data; see [`at_risk`].
+    /// What was found in those that hold data; see [`Refusal::at_risk`].
     pub holds: &'a Holdings,
     pub kinds: &'a KindSchemas,
     pub predict: &'a Predict<'a>,
@@ -86,20 +86,27 @@ pub struct Input<'a> {
     pub generations: &'a BTreeMap<Address, u64>,
 }
 
+/// Why there is no plan.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Everything that stands in the way.
+    pub problems: Vec<Diagnostic>,
+    /// What the plan would destroy with what it holds, nobody allowed, and was not looked into: with a look into
+    /// these the plan may stand.
+    pub at_risk: AtRisk,
+}
+
+impl From<Vec<Diagnostic>> for Refusal {
+    fn from(problems: Vec<Diagnostic>) -> Self {
+        Self { problems, at_risk: AtRisk::new() }
+    }
+}
+
 /// Makes a plan.
 ///
 /// # Errors
 /// Returns everything that stands in the way, at once.
-pub fn build(input: &Input<'_>) -> Result<Plan, Vec<Diagnostic>> {
-    decide(input)?.finish()
-}
-
-/// Returns what has to be looked into before the plan can be made: what it would destroy, and nobody allowed.
-pub fn at_risk(input: &Input<'_>) -> AtRisk {
-    decide(input).map(|planner| planner.at_risk).unwrap_or_default()
-}
-
-fn decide<'a>(input: &'a Input<'a>) -> Result<Planner<'a>, Vec<Diagnostic>> {
+pub fn build(input: &Input<'_>) -> Result<Plan, Refusal> {
     let mut planner = Planner::new(input)?;
     for address in planner.wanted_order()? {
         planner.decide_wanted(&address);
@@ -112,7 +119,7 @@ fn decide<'a>(input: &'a Input<'a>) -> Result<Planner<'a>, Vec<Diagnostic>> {
             planner.decide_unwanted(address, prior);
         }
     }
-    Ok(planner)
+    planner.finish()
 }
 
 pub(super) struct Planner<'a> {
@@ -467,9 +474,9 @@ impl<'a> Planner<'a> {
         Lifecycle { allow_data_loss: self.may_lose_data(address, recorded), ..recorded.clone() }
     }
 
-    fn finish(self) -> Result<Plan, Vec<Diagnostic>> {
+    fn finish(self) -> Result<Plan, Refusal> {
         if !self.problems.is_empty() {
-            return Err(self.problems);
+            return Err(Refusal { problems: self.problems, at_risk: self.at_risk });
         }
         let mut deposed = Vec::new();
         for (address, all) in self.input.deposed.iter().filter(|(address, _)| self.is_selected(address)) {

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use build::{Deposed, Input, Prior, Selection, Wanted, at_risk, build};
+pub use build::{Deposed, Input, Prior, Refusal, Selection, Wanted, build};
 pub use diff::{FieldChange, Unread, compare};
 pub use file::{FORMAT_VERSION, PlanFile, PlanFileError};
 pub use guard::{AtRisk, Holdings};

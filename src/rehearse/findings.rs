@@ -27,6 +27,9 @@ pub struct Finding {
     pub class: ErrorClass,
     pub message: String,
     pub help: String,
+    /// Whether opora itself finds it, and not AWS.
+    #[serde(skip)]
+    pub(super) own: bool,
 }
 
 impl Finding {
@@ -42,6 +45,7 @@ impl Finding {
             address,
             path,
             action: error.action(),
+            own: error.is_own(),
             code: error.code,
             class: error.class,
             message: error.message,
@@ -51,8 +55,7 @@ impl Finding {
 
     /// Returns what a user is told.
     pub fn diagnostic(&self) -> Diagnostic {
-        let answer = match self.action.starts_with("opora:") {
-            // Found by opora itself, before or between the calls.
+        let answer = match self.own {
             true => self.message.clone(),
             false => format!("{} would answer {}: {}", self.action, self.code, self.message),
         };

@@ -14,7 +14,7 @@ use insta::assert_snapshot;
 use opora::apply::{OnFailure, Report, Session, Stop, Watched};
 use opora::aws::{Aws, Pacing, Seam, connect, kinds};
 use opora::diagnostic::Diagnostic;
-use opora::engine;
+use opora::engine::{self, Asked};
 use opora::sandbox::{Clock, Conditions, FaultKind, Sandbox};
 use opora::spec::Environment;
 use opora::state::{Creation, RunId, StateError, StateLog, Store, memory};
@@ -413,7 +413,9 @@ async fn run(world: &World, log: &StateLog, environment: &Environment) -> Result
     };
     let state = log.load().await?;
     let observed = engine::observe_state(&world.aws, Some(environment), &state).await;
-    let plan = engine::make_plan(environment, &world.schemas, &state, &observed, &Default::default(), false).unwrap();
+    let (schemas, selection) = (&world.schemas, &Default::default());
+    let plan =
+        Asked { environment, schemas, state: &state, selection, destroy: false }.plan_as_read(&observed).unwrap();
     let report = engine::apply_plan(&session, &plan, &state, OnFailure::Continue).await?;
     writer.release().await?;
     Ok(report)

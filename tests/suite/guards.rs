@@ -3,7 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 use opora::aws::kinds;
 use opora::diagnostic::Diagnostic;
-use opora::engine;
+use opora::engine::{self, Asked};
 use opora::kind::Holding;
 use opora::plan::{Plan, Selection};
 use opora::sandbox::{Conditions, FaultKind};
@@ -26,8 +26,8 @@ async fn guarded(
     let selection = Selection { allow_data_loss, ..Selection::default() };
     let (schemas, state) = (&world.schemas, world.state().await);
     let mut observed = engine::observe_state(&world.aws, Some(environment), &state).await;
-    engine::look_inside(&world.aws, environment, schemas, &state, &mut observed, &selection, destroy).await;
-    engine::make_plan(environment, schemas, &state, &observed, &selection, destroy)
+    let asked = Asked { environment, schemas, state: &state, selection: &selection, destroy };
+    asked.plan(&world.aws, &mut observed).await
 }
 
 /// Returns code and detail of what refuses a plan, ids left out, in order.

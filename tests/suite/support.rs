@@ -12,7 +12,7 @@ use opora::apply::{Event, OnFailure, Report, Session, Stop, recover};
 use opora::aws::resource::SecretValues;
 use opora::aws::{Aws, Pacing, Seam, connect, kinds};
 use opora::diagnostic::Diagnostic;
-use opora::engine::{self, Observed};
+use opora::engine::{self, Asked, Observed};
 use opora::graph::Address;
 use opora::kind::{Holding, KindSchemas};
 use opora::plan::{Plan, Selection};
@@ -74,7 +74,8 @@ impl World {
         let state = self.state().await;
         let mut observed = engine::observe_state(&self.aws, Some(environment), &state).await;
         unguard(&mut observed, &state);
-        engine::make_plan(environment, &self.schemas, &state, &observed, &Selection::default(), destroy)
+        let (schemas, selection) = (&self.schemas, &Selection::default());
+        Asked { environment, schemas, state: &state, selection, destroy }.plan_as_read(&observed)
     }
 
     /// Takes up what is open, plans and applies.

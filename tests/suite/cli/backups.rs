@@ -101,6 +101,56 @@ fn a_rebuild_says_what_it_found_and_what_not_and_asks() {
     assert_eq!(applied.code, Some(0), "{applied}");
 }
 
+/// An empty state is not an empty account: what would make everything again, or find nothing to compare, is refused.
+#[test]
+fn a_state_that_was_lost_is_not_taken_for_a_new_one() {
+    let terminal = applied(SPEC);
+    lose_the_state(&terminal);
+    let before = std::fs::read(terminal.path(".opora/sandbox/journal.jsonl")).ok();
+    assert_snapshot!(terminal.run("plan --sandbox"), @r#"
+    ! error[STATE026]: the state is empty, and the account has resources of the environment
+    !   nothing was ever written to .opora/state, and account 123456789012 has, by the tags of `research`:
+    !   kms_key.data  [uuid]
+    !   subnet.private["a"]  subnet-[id]
+    !   vpc.main  vpc-[id]
+    !   help: correct `state:` if it is elsewhere; bring it back with `opora restore` or `opora state
+    !   rebuild`; or give this environment another name
+    exit 1
+    "#);
+    for command in ["apply --yes", "plan --destroy", "destroy --yes", "drift", "rehearse"] {
+        let refused = terminal.run(&format!("{command} --sandbox"));
+        assert_eq!(refused.code, Some(1), "{command}: {refused}");
+        assert!(refused.err.contains("error[STATE026]"), "{command}: {refused}");
+    }
+    assert_eq!(terminal.run("state list").out, "", "nothing was recorded");
+    assert_eq!(std::fs::read(terminal.path(".opora/sandbox/journal.jsonl")).ok(), before);
+    assert_eq!(terminal.run("state rebuild --yes --sandbox").code, Some(0));
+    assert_eq!(terminal.run("plan --quiet --sandbox").code, Some(0));
+}
+
+/// What an earlier environment of the name left on its way out, such as a key that waits for its deletion, is nothing.
+#[test]
+fn a_state_that_was_removed_after_everything_was_destroyed_may_begin_anew() {
+    let terminal = applied(SPEC);
+    let ended = terminal.run("destroy --yes --quiet --sandbox --allow-data-loss kms_key.data");
+    assert_eq!(ended.code, Some(0), "{ended}");
+    lose_the_state(&terminal);
+    let again = terminal.run("apply --yes --quiet --sandbox");
+    assert_eq!(again.code, Some(0), "{again}");
+}
+
+/// Who may not ask for tags is told so, and goes on.
+#[test]
+fn that_it_could_not_be_looked_whether_the_state_was_lost_is_said() {
+    let server = Server::start(&[]);
+    let terminal = Terminal::with(SPEC).signed_in("123456789012", &server);
+    server.fault("GetResources", "denied");
+    let plan = terminal.run("plan");
+    assert_eq!(plan.code, Some(2), "{plan}");
+    let note = "whether the account has resources of `research` is not known: access denied: tag:GetResources";
+    assert!(plan.err.contains(note), "{plan}");
+}
+
 #[test]
 fn two_environments_in_one_account_do_not_take_each_others_resources() {
     let first = applied(SPEC);
@@ -222,9 +272,9 @@ fn a_backup_on_s3_brings_a_state_on_s3_back() {
     assert_eq!(terminal.run("apply --yes --quiet").code, Some(0));
     let backup = terminal.run("backup s3://acme-backups/research");
     assert_eq!(backup.code, Some(0), "{backup}");
-    // Another prefix is an empty state.
+    // Another prefix is an empty state, and not a new environment.
     terminal.write("opora.yaml", &spec.replace("acme-states/research", "acme-states/anew"));
-    assert_eq!(terminal.run("plan --quiet").code, Some(2));
+    assert!(terminal.run("plan --quiet").err.starts_with("error[STATE026]"));
     let restored = terminal.run("restore s3://acme-backups/research");
     assert_eq!(restored.code, Some(0), "{restored}");
     assert_eq!(terminal.run("plan --quiet").code, Some(0));

@@ -97,3 +97,40 @@ fn a_secret_without_its_variable_says_what_to_set() {
     assert!(ended.err.contains("OPORA_TEST_UNSET") && ended.err.contains("help: set the variable"), "{ended}");
     assert!(!ended.err.contains("answered"), "AWS was not asked: {ended}");
 }
+
+/// What an apply is going to send is looked for before it writes anything.
+#[test]
+fn a_secret_value_that_is_not_there_is_found_before_the_first_write() {
+    let spec = SPEC.replace(
+        "  vpc:\n",
+        "  secretsmanager_secret:\n    token: { name: token, value: { from_env: TOKEN_OF_THE_TEST } }\n  vpc:\n",
+    );
+    let server = Server::start(&[]);
+    let terminal = Terminal::with(&spec).signed_in("123456789012", &server);
+    assert_eq!(terminal.run("plan --out p.plan --quiet").code, Some(2), "a plan needs no values");
+    let refused = terminal.run("apply p.plan --quiet");
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert_snapshot!(refused.err, @r"
+    error[AWS020]: a secret's value is not to be had
+      the environment variable `TOKEN_OF_THE_TEST` is not set
+       ╭─[opora.yaml:9:27]
+     9 │     token: { name: token, value: { from_env: TOKEN_OF_THE_TEST } }
+       ·                           ──┬──
+       ·                             ╰── this value
+       ╰────
+      help: set the variable or write the file that the secret's `value` names, and run it again
+    ");
+    assert_eq!(terminal.run("state history --json").json(), serde_json::json!([]));
+    let calls = server.admin("calls", None);
+    let is_write =
+        |call: &&serde_json::Value| call["operation"].as_str().is_some_and(|name| name.starts_with("Create"));
+    assert_eq!(calls["calls"].as_array().unwrap().iter().find(is_write), None);
+    let terminal = terminal.set("TOKEN_OF_THE_TEST", "canary");
+    let ended = terminal.run("apply p.plan --quiet");
+    assert_eq!(ended.code, Some(0), "{ended}");
+    // Once it is there, nothing sends it again.
+    let terminal = terminal.set("TOKEN_OF_THE_TEST", "");
+    terminal.write("opora.yaml", &spec.replace("name: token,", "name: token, description: A token,"));
+    let ended = terminal.run("apply --yes --quiet");
+    assert_eq!(ended.code, Some(0), "{ended}");
+}

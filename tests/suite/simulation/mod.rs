@@ -22,7 +22,7 @@ use opora::apply::{OnFailure, Report, Session, Stop, check_state, recover};
 use opora::aws::resource::SecretValues;
 use opora::aws::{Aws, kinds};
 use opora::diagnostic::Diagnostic;
-use opora::engine;
+use opora::engine::{self, Asked};
 use opora::kind::KindSchemas;
 use opora::plan::{Action, Plan, Selection};
 use opora::sandbox::Sandbox;
@@ -169,7 +169,8 @@ impl Life {
     ) -> Result<Plan, Vec<Diagnostic>> {
         let mut observed = engine::observe_state(aws, Some(environment), state).await;
         unguard(&mut observed, state);
-        engine::make_plan(environment, &SCHEMAS, state, &observed, &Selection::default(), destroy)
+        let (schemas, selection) = (&SCHEMAS, &Selection::default());
+        Asked { environment, schemas, state, selection, destroy }.plan_as_read(&observed)
     }
 
     /// A plain run, which has to succeed and to leave nothing to do.

@@ -23,7 +23,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::aws::resource::{
-    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
+    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, SecretValues, Update,
 };
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
@@ -188,6 +188,10 @@ impl ResourceKind for SecretsmanagerSecret {
             out.push(Problem::new("recovery_window_days", "the window is 0 or from 7 to 30 days"));
         }
         out
+    }
+
+    fn check_secrets(arguments: &Value, secrets: &dyn SecretValues) -> Option<Problem> {
+        value::check_source(arguments.get("value")?, secrets)
     }
 
     async fn read_many(

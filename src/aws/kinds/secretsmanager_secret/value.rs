@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::aws::error::NO_SECRET_VALUE;
 use crate::aws::resource::{Problem, SecretValues};
 use crate::aws::tags::Tags;
 use crate::aws::{AwsError, ErrorClass};
@@ -151,7 +150,14 @@ fn below(bound: usize) -> Result<usize, AwsError> {
 }
 
 fn fault(message: String) -> AwsError {
-    AwsError::own("opora:SecretValue", ErrorClass::Invalid, NO_SECRET_VALUE, message)
+    AwsError::own("opora:SecretValue", ErrorClass::NoSecretValue, "NoSecretValue", message)
+}
+
+/// Checks that a value which comes from outside is there.
+pub(super) fn check_source(value: &Value, secrets: &dyn SecretValues) -> Option<Problem> {
+    let source: Source = serde_json::from_value(value.clone()).ok()?;
+    let error = source.generate.is_none().then(|| source.text(secrets).err())??;
+    Some(Problem::new("value", error.message))
 }
 
 /// Checks that a value has one source.
@@ -206,6 +212,14 @@ mod tests {
         assert_eq!(text(json!({ "from_file": "token.txt" })).unwrap(), "s3cret");
         assert_eq!(text(json!({ "from_env": "NONE" })).unwrap_err(), "the environment variable `NONE` is not set");
         assert_eq!(text(json!({ "from_file": "none" })).unwrap_err(), "the file `none` can't be read");
+    }
+
+    #[test]
+    fn a_source_outside_is_looked_for() {
+        let problem = |value| check_source(&value, &Fixed).map(|problem| problem.message);
+        assert_eq!(problem(json!({ "from_env": "TOKEN" })), None);
+        assert_eq!(problem(json!({ "from_env": "NONE" })).unwrap(), "the environment variable `NONE` is not set");
+        assert_eq!(problem(json!({ "generate": {} })), None);
     }
 
     #[test]
