@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smol_str::SmolStr;
 
 /// A resource's place in the spec: `kms_key.data`, `subnet.private["us-east-1a"]`, `module.cluster.placement_group.nodes`.
 ///
@@ -12,10 +13,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Address {
     /// Module instances from the outermost to the innermost; empty for the spec's own resources.
     pub module: Vec<String>,
-    pub kind: String,
-    pub name: String,
+    pub kind: SmolStr,
+    pub name: SmolStr,
     /// The `for_each` key, where the resource has one.
-    pub key: Option<String>,
+    pub key: Option<SmolStr>,
 }
 
 /// Says why a text is no address.
@@ -27,13 +28,13 @@ pub struct AddressError {
 
 impl Address {
     /// Makes the address of a resource at the top of a spec.
-    pub fn new(kind: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(kind: impl Into<SmolStr>, name: impl Into<SmolStr>) -> Self {
         Self { module: Vec::new(), kind: kind.into(), name: name.into(), key: None }
     }
 
     /// Adds a `for_each` key.
     #[must_use]
-    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+    pub fn with_key(mut self, key: impl Into<SmolStr>) -> Self {
         self.key = Some(key.into());
         self
     }
@@ -143,9 +144,9 @@ impl FromStr for Address {
             Some(at) => {
                 let inner = text[at + 1..].strip_suffix(']').ok_or_else(error)?;
                 let key = if inner.starts_with('"') {
-                    serde_json::from_str::<String>(inner).map_err(|_| error())?
+                    serde_json::from_str::<String>(inner).map_err(|_| error())?.into()
                 } else if !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_digit()) {
-                    inner.to_owned()
+                    inner.into()
                 } else {
                     return Err(error());
                 };
@@ -163,7 +164,7 @@ impl FromStr for Address {
             parts.drain(..2);
         }
         match parts[..] {
-            [kind, name] if kind != "module" => Ok(Self { module, kind: kind.to_owned(), name: name.to_owned(), key }),
+            [kind, name] if kind != "module" => Ok(Self { module, kind: kind.into(), name: name.into(), key }),
             _ => Err(error()),
         }
     }

@@ -135,14 +135,23 @@ impl Call<'_> {
 
     /// Visits a collection as it is now, or as lists show it; what has no timeline is not copied.
     pub(crate) fn rows_at(&self, place: &Place, collection: &str) -> impl Iterator<Item = (&str, Cow<'_, Value>)> {
-        let found = self.world.store.shelf(place).and_then(|shelf| shelf.collections.get(collection));
-        let current = found.into_iter().flatten().map(|(id, entry)| (id.as_str(), &entry.value));
+        let current = self.stored(place, collection);
         let lag = self.world.conditions.list_lag_s;
         let behind = self.operation.is_read() && lag > 0.0;
         let past = behind.then(|| self.world.past.rewind(place, collection, current.clone(), self.now - lag));
         let current = (!behind).then_some(current);
         let rows = past.into_iter().flatten().chain(current.into_iter().flatten());
         rows.filter_map(|(id, value)| Some((id, resolve(value, self.now)?)))
+    }
+
+    /// Visits a collection as it is now also for calls that list: S3's lists of objects are strongly consistent.
+    pub(crate) fn rows_now_at(&self, place: &Place, collection: &str) -> impl Iterator<Item = (&str, Cow<'_, Value>)> {
+        self.stored(place, collection).filter_map(|(id, value)| Some((id, resolve(value, self.now)?)))
+    }
+
+    fn stored(&self, place: &Place, collection: &str) -> impl Iterator<Item = (&str, &Value)> + Clone {
+        let found = self.world.store.shelf(place).and_then(|shelf| shelf.collections.get(collection));
+        found.into_iter().flatten().map(|(id, entry)| (id.as_str(), &entry.value))
     }
 
     /// Keeps what a resource was, for as long as listing calls are behind.

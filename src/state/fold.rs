@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,6 +15,9 @@ use crate::graph::{Address, PhysicalId};
 
 /// Runs that the state itself remembers; older ones are in the log.
 const RUNS_REMEMBERED: usize = 100;
+
+/// How long it is known when an address was last written about; far longer than AWS takes to show a change.
+const TOUCHES_REMEMBERED: SignedDuration = SignedDuration::from_hours(1);
 
 /// A managed resource as the last step or refresh left it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -117,7 +120,7 @@ pub struct State {
     pub intents: BTreeMap<Address, Vec<OpenIntent>>,
     /// The highest generation each address ever had, so that no idempotency token is used twice.
     pub generations: BTreeMap<Address, u64>,
-    /// When each address was last written about: what was changed a moment ago may not show yet.
+    /// When each address was last written about, for an hour: what was changed a moment ago may not show yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub touched: BTreeMap<Address, Timestamp>,
     pub applied: BTreeMap<String, AppliedPlan>,
@@ -155,6 +158,7 @@ impl State {
     fn fold_entry(&mut self, entry: &Entry, time: Timestamp) {
         match entry {
             Entry::RunStarted { .. } | Entry::RunFinished { .. } => {
+                self.touched.retain(|_, at| time.duration_since(*at) < TOUCHES_REMEMBERED);
                 fold_run(&mut self.runs, entry, time);
                 if self.runs.len() > RUNS_REMEMBERED {
                     self.runs.pop_front();

@@ -828,6 +828,20 @@ def test_multipart_refusals(s3, bucket, refused):
         s3.upload_part(PartNumber=1, Body=b"x", **where)
 
 
+def test_lists_of_objects_are_never_behind(s3, server, bucket):
+    server.admin("faults", {"list_lag_s": 60})
+    try:
+        s3.put_object(Bucket=bucket, Key="a", Body=b"a")
+        assert [found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["a"]
+        assert [found["Key"] for found in s3.list_object_versions(Bucket=bucket)["Versions"]] == ["a"]
+        s3.delete_object(Bucket=bucket, Key="a")
+        assert s3.list_objects(Bucket=bucket).get("Contents") is None
+        s3.delete_bucket(Bucket=bucket)
+        assert bucket in [found["Name"] for found in s3.list_buckets()["Buckets"]], "as AWS warns"
+    finally:
+        server.admin("faults", {})
+
+
 # Links
 
 

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use opora::aws::ErrorClass;
 use opora::aws::kinds;
-use opora::aws::resource::{Deletion, Fields, Kind};
+use opora::aws::resource::{Changes, Deletion, ErasedUpdate, Fields, Kind};
 use opora::graph::Address;
 use opora::kind::{KindSchema, OnChange, Owner, Seen};
 use opora::plan::Action;
@@ -15,7 +16,7 @@ use opora::spec::Environment;
 use serde_json::Value;
 
 use crate::sample::{Sample, merge, sample, spec};
-use crate::support::World;
+use crate::support::{TestSecrets, World};
 
 pub(crate) struct Bench {
     pub(crate) world: World,
@@ -169,6 +170,44 @@ fn every_argument_is_updated_in_place_or_replaces() {
             };
             let listed = if replaces { of_patches(&bench.sample.replaces) } else { true };
             assert!(listed, "{}: {path} replaces, and is not among the sample's `replaces`", bench.schema().name);
+        }
+    });
+}
+
+/// What a plan read may be older than what the update finds: what is already as it should be stays so.
+#[test]
+fn an_update_of_what_is_already_so_leaves_it_so() {
+    each(async |bench| {
+        let mut arguments = bench.sample.arguments.clone();
+        let environment = bench.environment(&arguments);
+        bench.assert_applied(&bench.world.apply(&environment, false).await, "create");
+        for patch in &bench.sample.updates {
+            merge(&mut arguments, patch);
+            let environment = bench.environment(&arguments);
+            let (_, fields) = bench.action(&environment).await;
+            bench.assert_applied(&bench.world.apply(&environment, false).await, &format!("update {patch}"));
+            let record = bench.world.state().await.resources[&bench.address].clone();
+            let update = ErasedUpdate {
+                aws: &bench.world.aws,
+                scope: &environment.scope,
+                address: &bench.address,
+                id: &record.id,
+                arguments: &record.arguments,
+                changes: &Changes(fields),
+                owner: &Owner::new("conformance", &bench.address, record.generation),
+                token: "again",
+                secrets: &TestSecrets,
+            };
+            let calls = bench.world.sandbox.calls().len();
+            let again = bench.kind.update(update).await;
+            let harmless = again.as_ref().err().is_none_or(|error| error.class == ErrorClass::AlreadyExists);
+            assert!(harmless, "{} {patch}, once more: {again:?}", bench.schema().name);
+            // Nor is it without what it has for a moment.
+            let calls = bench.world.sandbox.calls().split_off(calls);
+            let takes = |name: &str| ["Detach", "Remove"].iter().any(|start| name.starts_with(start));
+            let taken = calls.iter().find(|call| !call.touched.is_empty() && takes(&call.operation));
+            assert!(taken.is_none(), "{} {patch}, once more: {taken:?}", bench.schema().name);
+            bench.assert_empty_plan(&environment, &format!("update {patch}, once more")).await;
         }
     });
 }

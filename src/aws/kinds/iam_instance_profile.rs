@@ -157,7 +157,7 @@ impl ResourceKind for IamInstanceProfile {
 
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
         let (iam, name) = (cx.aws.iam(), cx.id.as_str());
-        if cx.touches("role") {
+        if cx.touches("role") && cx.before.arguments.role != cx.after.role {
             let old = &cx.before.arguments.role;
             if !old.is_empty() {
                 let call = iam.remove_role_from_instance_profile().instance_profile_name(name).role_name(old);

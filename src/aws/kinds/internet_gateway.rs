@@ -94,7 +94,7 @@ impl ResourceKind for InternetGateway {
     }
 
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
-        if cx.touches("vpc") {
+        if cx.touches("vpc") && cx.before.arguments.vpc != cx.after.vpc {
             // A gateway has one VPC at most, so the old one has to be left first.
             if let Some(vpc) = &cx.before.arguments.vpc {
                 detach(cx.aws, cx.id.as_str(), vpc).await?;

@@ -247,7 +247,9 @@ impl ResourceKind for KmsKey {
                     return Err(error);
                 }
             }
-            if let Some(alias) = &cx.before.arguments.alias {
+            if let Some(alias) = &cx.before.arguments.alias
+                && after.alias.as_ref() != Some(alias)
+            {
                 kms.delete_alias().alias_name(alias).send().await?;
             }
         }

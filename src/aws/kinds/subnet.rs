@@ -175,7 +175,7 @@ impl ResourceKind for Subnet {
     async fn update(cx: Update<'_, Self>) -> Result<(), AwsError> {
         // A range that addresses are assigned from can't go, and without a range none can be assigned.
         let before = cx.before.arguments.assign_ipv6;
-        let moves = cx.touches("ipv6_cidr");
+        let moves = cx.touches("ipv6_cidr") && cx.before.arguments.ipv6_cidr != cx.after.ipv6_cidr;
         if before && (moves || !cx.after.assign_ipv6) {
             assign_ipv6(&cx, false).await?;
         }

@@ -53,6 +53,7 @@ pub(super) async fn permissions(cx: &Update<'_, IamRole>) -> Result<(), AwsError
     refuse_owned(cx.aws, &wanted.attach).await?;
     let boundary = match (&cx.before.arguments.permissions_boundary, &cx.after.permissions_boundary) {
         _ if !cx.touches("permissions_boundary") => Boundary::Stays,
+        (None, None) => Boundary::Stays,
         (None, Some(_)) => Boundary::Comes,
         (Some(_), None) => Boundary::Goes,
         _ => Boundary::IsReplaced,

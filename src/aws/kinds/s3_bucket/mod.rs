@@ -50,6 +50,9 @@ use tiering::Tiering;
 /// The longest bucket name, in characters.
 const NAME_CHARS_MAX: usize = 63;
 
+/// Attempts to delete a bucket that is emptied before each: logs that are on their way may arrive in between.
+const DELETIONS_MAX: u32 = 5;
+
 /// An S3 bucket.
 ///
 /// A new bucket is encrypted, blocks all public access and has no access control lists, as AWS makes them and
@@ -324,13 +327,15 @@ impl ResourceKind for S3Bucket {
     async fn delete(cx: Deletion<'_>) -> Result<(), AwsError> {
         let delete =
             || async { cx.aws.s3().delete_bucket().bucket(cx.id.as_str()).send().await.map_err(AwsError::from) };
-        match delete().await {
-            Err(error) if error.code == "BucketNotEmpty" && cx.allow_data_loss => {
-                empty::empty(cx.aws, cx.id.as_str()).await?;
-                delete().await.map(|_| ())
+        for _ in 1..DELETIONS_MAX {
+            match delete().await {
+                Err(error) if error.code == "BucketNotEmpty" && cx.allow_data_loss => {
+                    empty::empty(cx.aws, cx.id.as_str()).await?;
+                }
+                other => return other.map(|_| ()),
             }
-            other => other.map(|_| ()),
         }
+        delete().await.map(|_| ())
     }
 }
 

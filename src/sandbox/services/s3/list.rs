@@ -114,7 +114,7 @@ fn name_of(item: &Item) -> &str {
 /// Returns each key's current version; deleted ones are left out.
 fn current(call: &Call<'_>, bucket: &Bucket) -> Vec<(String, Value)> {
     let contents = bucket.contents();
-    let newest = call.rows_at(&contents, OBJECTS).map(|(key, object)| (key.to_owned(), object["Versions"][0].clone()));
+    let newest = call.rows_now_at(&contents, OBJECTS).map(|(key, object)| (key.to_owned(), object["Versions"][0].clone()));
     newest.filter(|(_, newest)| newest["_marker"] != true).collect()
 }
 
@@ -208,11 +208,11 @@ fn list_object_versions(call: &mut Call<'_>, input: &Value) -> Answer {
     let (mut versions, mut markers, mut prefixes) = (Vec::new(), Vec::new(), Vec::<String>::new());
     let mut last: Option<(String, String)> = None;
     let (mut count, mut more) = (0, false);
-    'keys: for (key, object) in call.list_at(&found.contents(), OBJECTS) {
-        if !key.starts_with(query.prefix) || key.as_str() < key_marker {
+    'keys: for (key, object) in call.rows_now_at(&found.contents(), OBJECTS) {
+        if !key.starts_with(query.prefix) || key < key_marker {
             continue;
         }
-        if let Some(folded) = query.folded(&key).map(str::to_owned) {
+        if let Some(folded) = query.folded(key).map(str::to_owned) {
             if folded.as_str() <= key_marker || prefixes.last() == Some(&folded) {
                 continue;
             }
@@ -240,13 +240,13 @@ fn list_object_versions(call: &mut Call<'_>, input: &Value) -> Answer {
                 break 'keys;
             }
             let mut one = json!({
-                "Key": query.write(&key),
+                "Key": query.write(key),
                 "VersionId": version["_version"],
                 "IsLatest": at == 0,
                 "LastModified": version["LastModified"],
                 "Owner": owner(&call.account),
             });
-            last = Some((key.clone(), text(version, "_version").to_owned()));
+            last = Some((key.to_owned(), text(version, "_version").to_owned()));
             count += 1;
             if version["_marker"] == true {
                 markers.push(one);
