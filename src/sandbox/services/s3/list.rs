@@ -114,7 +114,8 @@ fn name_of(item: &Item) -> &str {
 /// Returns each key's current version; deleted ones are left out.
 fn current(call: &Call<'_>, bucket: &Bucket) -> Vec<(String, Value)> {
     let contents = bucket.contents();
-    let newest = call.rows_now_at(&contents, OBJECTS).map(|(key, object)| (key.to_owned(), object["Versions"][0].clone()));
+    let newest =
+        call.rows_now_at(&contents, OBJECTS).map(|(key, object)| (key.to_owned(), object["Versions"][0].clone()));
     newest.filter(|(_, newest)| newest["_marker"] != true).collect()
 }
 
