@@ -1,5 +1,6 @@
 //! A state that can't be reached or written, as a user meets it: nothing is made twice, and it is never taken for empty.
 
+use std::path::Path;
 use std::process::Command;
 
 use aws_credential_types::Credentials;
@@ -30,6 +31,15 @@ async fn made(server: &Server) -> (usize, usize) {
     (keys, vpcs.iter().filter(|vpc| vpc.is_default != Some(true)).count())
 }
 
+/// Runs opora by another program, which is given it as its last arguments.
+fn run_by(mut program: Command, terminal: &Terminal, words: &[&str]) -> Ended {
+    let opora = terminal.command(words);
+    program.arg(opora.get_program()).args(opora.get_args()).env_clear();
+    program.envs(opora.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = program.current_dir(terminal.path("")).output().unwrap();
+    Ended::new(output.status.code(), &output.stdout, &output.stderr)
+}
+
 /// A file system that takes no file beyond a size: the limit of the process stands in for a full disk.
 #[cfg(unix)]
 #[tokio::test]
@@ -37,14 +47,10 @@ async fn a_disk_that_is_full_in_the_middle_of_a_run() {
     let server = Server::start(&[]);
     let terminal = Terminal::with(SPEC).signed_in(ACCOUNT, &server);
     let run = |blocks: &str| {
-        let opora = terminal.command(&["apply", "--yes", "--quiet", "--brief"]);
         let mut shell = Command::new("/bin/bash");
         // The signal would end the process before it could say anything.
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
-        shell.arg("-c").arg(script).arg(opora.get_program()).args(opora.get_args()).env_clear();
-        shell.envs(opora.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let output = shell.current_dir(terminal.path("")).output().unwrap();
-        Ended::new(output.status.code(), &output.stdout, &output.stderr)
+        shell.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\""));
+        run_by(shell, &terminal, &["apply", "--yes", "--quiet", "--brief"])
     };
     let full = run("1");
     assert_eq!(full.code, Some(1), "{full}");
@@ -54,6 +60,55 @@ async fn a_disk_that_is_full_in_the_middle_of_a_run() {
     assert_eq!(again.code, Some(0), "{again}");
     assert_eq!(terminal.run("plan").code, Some(0));
     assert_eq!(made(&server).await, (1, 1), "nothing was made twice");
+}
+
+/// Sets who may write to the folders and files of a state; its owner alone, or nobody.
+#[cfg(unix)]
+fn permit_writes(folder: &Path, permitted: bool) {
+    use std::os::unix::fs::PermissionsExt as _;
+    for found in std::fs::read_dir(folder).unwrap() {
+        let found = found.unwrap();
+        if found.file_type().unwrap().is_dir() {
+            permit_writes(&found.path(), permitted);
+        }
+    }
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(if permitted { 0o700 } else { 0o500 })).unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_states_folder_that_is_read_only() {
+    let server = Server::start(&[]);
+    let terminal = Terminal::with(SPEC).signed_in(ACCOUNT, &server);
+    assert_eq!(terminal.run("apply --yes --quiet").code, Some(0));
+    terminal.write("opora.yaml", &SPEC.replace("vpc:\n", "vpc:\n    other: { cidr: 10.50.0.0/16 }\n"));
+    let state = terminal.path(".opora/state");
+    permit_writes(&state, false);
+    let privileged = std::fs::write(state.join("log/proof"), "").is_ok();
+    let run = |words: &[&str]| {
+        let mut program = Command::new(if privileged { "setpriv" } else { "env" });
+        if privileged {
+            // Whoever may pass over all permissions keeps to them without this capability.
+            program.arg("--bounding-set=-dac_override,-dac_read_search");
+        }
+        run_by(program, &terminal, words)
+    };
+    if privileged {
+        std::fs::remove_file(state.join("log/proof")).unwrap();
+    }
+    assert_eq!(run(&["plan", "--quiet"]).code, Some(2), "it can be read");
+    let refused = run(&["apply", "--yes", "--quiet", "--brief"]);
+    assert_snapshot!(Ended { out: String::new(), ..refused }, @"
+    ! error[STATE007]: access to the state is denied
+    !   access to .opora/state is denied: Permission denied (os error 13)
+    !   help: grant read, write and list access to the state's location
+    exit 1
+    ");
+    assert_eq!(made(&server).await, (1, 1), "without a lease nothing is made");
+    permit_writes(&state, true);
+    assert_eq!(terminal.run("state verify").code, Some(0));
+    assert_eq!(terminal.run("apply --yes --quiet").code, Some(0));
+    assert_eq!(made(&server).await, (1, 2));
 }
 
 #[tokio::test]
