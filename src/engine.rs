@@ -11,7 +11,7 @@ use crate::apply::{
 };
 use crate::aws::bulk::Recorded;
 use crate::aws::history::{self, Question, Writers};
-use crate::aws::resource::{Changes, Fields, SecretValues};
+use crate::aws::resource::{Changes, Fields, Kind, SecretValues};
 use crate::aws::{Aws, AwsError, ErrorClass, kinds};
 use crate::diagnostic::Diagnostic;
 use crate::drift::{Drift, drift};
@@ -354,25 +354,23 @@ pub struct DriftWriters {
 /// A managed resource is asked about from its last recorded step on, an unmanaged one as far back as the history
 /// goes.
 pub async fn drift_writers(aws: &Aws, state: &State, found: &DriftFound) -> DriftWriters {
+    let schema = |kind: &str| kinds::get(kind).map(Kind::schema);
     let drifted = found.drift.drifted.iter().map(|drifted| {
         let record = state.resources.get(&drifted.address);
-        question(&drifted.kind, &drifted.id, record.map(|record| &record.attributes), record.and_then(|r| r.recorded))
+        let asked = Question::about(schema(&drifted.kind), &drifted.id, record.and_then(|record| record.recorded));
+        match record {
+            Some(record) => asked.named_in(&record.arguments, &record.attributes),
+            None => asked,
+        }
     });
     let unmanaged = found.unmanaged.iter().map(|unmanaged| {
-        let mut asked = question(&unmanaged.kind, &unmanaged.found.id, None, None);
-        asked.names.extend(unmanaged.found.name.clone());
-        asked
+        let asked = Question::about(schema(&unmanaged.kind), &unmanaged.found.id, None);
+        asked.named(unmanaged.found.name.as_deref())
     });
     let questions: Vec<Question> = drifted.chain(unmanaged).collect();
     let mut answers = history::writers(aws, &questions).await;
     let unmanaged = answers.split_off(found.drift.drifted.len());
     DriftWriters { drifted: answers, unmanaged }
-}
-
-fn question(kind: &str, id: &PhysicalId, attributes: Option<&Value>, since: Option<jiff::Timestamp>) -> Question {
-    let arn = attributes.and_then(|attributes| attributes.get("arn")).and_then(Value::as_str);
-    let service = kinds::get(kind).map_or("", |kind| kind.schema().service);
-    Question { service, names: [Some(id.0.as_str()), arn].into_iter().flatten().map(str::to_owned).collect(), since }
 }
 
 /// Returns the outputs as far as their values are known.

@@ -108,7 +108,14 @@ pub async fn changes_since(
     let seen = observe(aws, kinds, &ids, &fields).await;
     let changed: Vec<_> =
         plan.bound.iter().filter(|(address, bound)| seen[*address].digest() != bound.digest).collect();
-    let questions: Vec<Question> = changed.iter().map(|(_, bound)| question(kinds, bound, since)).collect();
+    let question = |(_, bound): &(&Address, &Bound)| {
+        let asked = Question::about(kinds(&bound.kind).map(Kind::schema), &bound.id, Some(since));
+        match bound.seen.present() {
+            Some(seen) => asked.named_in(&seen.arguments, &seen.attributes),
+            None => asked,
+        }
+    };
+    let questions: Vec<Question> = changed.iter().map(question).collect();
     let writers = history::writers(aws, &questions).await;
     let one = |((address, bound), writers): (&(&Address, &Bound), Writers)| {
         let detail = differences(&bound.seen, &seen[*address]).join("\n");
@@ -118,13 +125,6 @@ pub async fn changes_since(
             .help("`opora plan` shows what would happen now")
     };
     changed.iter().zip(writers).map(one).collect()
-}
-
-fn question(kinds: &(dyn Fn(&str) -> Option<&'static dyn Kind> + Sync), bound: &Bound, since: Timestamp) -> Question {
-    let service = kinds(&bound.kind).map_or("", |kind| kind.schema().service);
-    let arn = bound.seen.present().and_then(|seen| seen.attributes.get("arn")).and_then(Value::as_str);
-    let names = [Some(bound.id.0.as_str()), arn].into_iter().flatten().map(str::to_owned).collect();
-    Question { service, names, since: Some(since) }
 }
 
 /// Compares the state with what the plan was made from; returns what another run has done since.

@@ -1,7 +1,7 @@
 //! Who wrote to a resource, from CloudTrail's event history.
 //!
-//! One question is one resource under the names that events may have for it. What wrote and succeeded is kept, the
-//! newest first. Pages, resources and the window are bounded. Events show up to a quarter of an hour after the call,
+//! One question is one resource under the names that events may have for it; what is the only one of its region has no
+//! name, and is asked for by the calls that write it. What wrote and succeeded is kept, the newest first. Pages, resources and the window are bounded. Events show up to a quarter of an hour after the call,
 //! so that finding none says nothing about who it was; a history that could not be read says even less. No answer
 //! is ever "nobody". Needs `cloudtrail:LookupEvents`.
 
@@ -14,7 +14,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{APP, Aws, AwsError};
+use super::{APP, Aws, AwsError, ErrorClass};
+use crate::graph::PhysicalId;
+use crate::kind::{Identity, KindSchema};
 
 /// The resources that one command asks about; at CloudTrail's two calls a second, more would keep a person waiting.
 pub const RESOURCES_MAX: usize = 20;
@@ -24,18 +26,55 @@ const PAGES_MAX: usize = 2;
 const PAGE_EVENTS: i32 = 50;
 /// The events that an answer keeps.
 const EVENTS_KEPT: usize = 5;
+/// The Resource Groups Tagging API as the source of events, which writes tags of other services.
+const TAGGING: &str = "tagging";
 /// How far back CloudTrail's event history reaches.
 const HISTORY: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// One resource that is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// The service of its kind, as IAM names it: events of a service without regions are kept in one region.
-    pub service: &'static str,
+    /// The service of its kind, as IAM names it: a name may be another service's too.
+    service: &'static str,
     /// The names that events may have for it, such as its id and its ARN.
-    pub names: Vec<String>,
+    names: BTreeSet<String>,
+    /// The calls that write it, where no event names it.
+    calls: BTreeSet<&'static str>,
     /// What was before is of no interest; `None` asks for all that the history keeps.
-    pub since: Option<Timestamp>,
+    since: Option<Timestamp>,
+}
+
+impl Question {
+    /// Asks about a resource of a kind; `None` stands for a kind that this opora does not know.
+    pub fn about(kind: Option<&KindSchema>, id: &PhysicalId, since: Option<Timestamp>) -> Self {
+        let service = kind.map_or("", |kind| kind.service);
+        let only_one = kind.filter(|kind| kind.identity == Identity::Singleton);
+        let names = if only_one.is_some() { BTreeSet::new() } else { BTreeSet::from([id.0.clone()]) };
+        let actions = only_one.into_iter().flat_map(|kind| kind.actions.update.iter().chain(kind.actions.delete));
+        let calls = actions.filter_map(|action| action.strip_prefix(service)?.strip_prefix(':')).collect();
+        Self { service, names, calls, since }
+    }
+
+    /// Asks under a further name, unless it is the only one of its region.
+    #[must_use]
+    pub fn named(mut self, name: Option<&str>) -> Self {
+        let name = name.filter(|name| !name.is_empty() && self.calls.is_empty());
+        self.names.extend(name.map(str::to_owned));
+        self
+    }
+
+    /// Asks under the names that its arguments and attributes have, too.
+    #[must_use]
+    pub fn named_in(self, arguments: &Value, attributes: &Value) -> Self {
+        let text = |of: &Value, member: &str| of.get(member).and_then(Value::as_str).map(str::to_owned);
+        let (name, arn) = (text(arguments, "name"), text(attributes, "arn"));
+        self.named(name.as_deref()).named(arn.as_deref())
+    }
+
+    fn lookups(&self) -> impl Iterator<Item = (LookupAttributeKey, &str)> {
+        let names = self.names.iter().map(|name| (LookupAttributeKey::ResourceName, name.as_str()));
+        names.chain(self.calls.iter().map(|call| (LookupAttributeKey::EventName, *call)))
+    }
 }
 
 /// A call that wrote to a resource.
@@ -123,21 +162,21 @@ async fn ask(aws: &Aws, question: &Question) -> Result<Writers, AwsError> {
     let region = region(question.service, aws.region());
     let mut writes: Vec<Write> = Vec::new();
     let mut whole = true;
-    let names: BTreeSet<&String> = question.names.iter().filter(|name| !name.is_empty()).collect();
-    for name in names {
+    let own = |write: &Write| {
+        let service = write.operation.split(':').next().unwrap_or_default();
+        question.service.is_empty() || service == question.service || service == TAGGING
+    };
+    for (key, value) in question.lookups() {
+        let attribute = LookupAttribute::builder().attribute_key(key).attribute_value(value).build();
+        let attribute = attribute.map_err(|error| {
+            AwsError::own("cloudtrail:LookupEvents", ErrorClass::Invalid, "Name", error.to_string())
+        })?;
         let mut token = None;
         for page in 1.. {
-            let attribute = LookupAttribute::builder()
-                .attribute_key(LookupAttributeKey::ResourceName)
-                .attribute_value(name.as_str())
-                .build()
-                .map_err(|error| {
-                    AwsError::own("cloudtrail:LookupEvents", super::ErrorClass::Invalid, "Name", error.to_string())
-                })?;
             let answer = aws
                 .cloudtrail()
                 .lookup_events()
-                .lookup_attributes(attribute)
+                .lookup_attributes(attribute.clone())
                 // Events have whole seconds.
                 .start_time(DateTime::from_secs(since.as_second()))
                 .max_results(PAGE_EVENTS)
@@ -146,7 +185,7 @@ async fn ask(aws: &Aws, question: &Question) -> Result<Writers, AwsError> {
                 .config_override(Builder::new().region(Region::new(region.clone())))
                 .send()
                 .await?;
-            writes.extend(answer.events().iter().filter_map(write));
+            writes.extend(answer.events().iter().filter_map(write).filter(own));
             token = answer.next_token;
             if token.is_none() || writes.iter().any(|write| !write.by_opora) {
                 break;

@@ -85,6 +85,42 @@ async fn each_change_has_its_author() {
 }
 
 #[tokio::test]
+async fn what_shares_a_name_or_has_none_has_its_own_author() {
+    let world = World::new(1);
+    let shared = r"
+  log_group: { one: { name: shared, retention_days: 30 } }
+  secretsmanager_secret: { one: { name: shared, value: { generate: { length: 32 } } } }
+  bedrock_invocation_logging: { one: { s3: { bucket: $(s3_bucket.logs.name) } } }
+  s3_bucket:
+    logs:
+      name: acme-invocations
+      policy:
+        Version: 2012-10-17
+        Statement:
+          - Effect: Allow
+            Principal: { Service: bedrock.amazonaws.com }
+            Action: s3:PutObject
+            Resource: arn:aws:s3:::acme-invocations/*
+";
+    let environment = world.load(&SPEC.replace("\nresources:\n", &format!("\nresources:{shared}")));
+    world.apply_all(&environment).await;
+    let outsider = connect_outsider(&world.sandbox);
+    outsider.secretsmanager().update_secret().secret_id("shared").description("More").send().await.unwrap();
+    world.sandbox.clock().advance(60.0);
+    outsider.logs().put_retention_policy().log_group_name("shared").retention_in_days(7).send().await.unwrap();
+    outsider.bedrock().delete_model_invocation_logging_configuration().send().await.unwrap();
+    let (found, writers) = look(&world).await;
+    let sandbox = "arn:aws:iam::123456789012:user/sandbox";
+    let expected = [
+        ("bedrock_invocation_logging.one", "bedrock:DeleteModelInvocationLoggingConfiguration"),
+        ("log_group.one", "logs:PutRetentionPolicy"),
+        ("secretsmanager_secret.one", "secretsmanager:UpdateSecret"),
+    ];
+    let expected = expected.map(|(address, call)| (address.to_owned(), format!("{call} by {sandbox}")));
+    assert_eq!(last(&found, &writers), BTreeMap::from(expected));
+}
+
+#[tokio::test]
 async fn oporas_own_calls_are_told_apart_and_a_late_history_is_said() {
     let world = applied().await;
     let key = id(&world, "kms_key.data").await;
