@@ -12,7 +12,7 @@ use crate::apply::{
 use crate::aws::bulk::Recorded;
 use crate::aws::history::{self, Question, Writers};
 use crate::aws::resource::{Changes, Fields, Kind, SecretValues};
-use crate::aws::{Aws, AwsError, ErrorClass, kinds};
+use crate::aws::{Aws, AwsError, kinds};
 use crate::diagnostic::Diagnostic;
 use crate::drift::{Drift, drift};
 use crate::graph::{Address, PhysicalId};
@@ -292,15 +292,13 @@ pub fn known(state: &State) -> KnownResources {
 /// Returns what secret values a plan's steps send that are not where the spec says.
 pub fn missing_secrets(plan: &Plan, secrets: &dyn SecretValues) -> Vec<Diagnostic> {
     let one = |step: &plan::Step| {
-        let problem = kinds::get(&step.resource)?.check_secrets(&step.arguments, secrets)?;
+        let (argument, error) = kinds::get(&step.resource)?.check_secrets(&step.arguments, secrets)?;
         let sends = match step.kind {
             StepKind::Create => true,
-            StepKind::Update => Changes(step.paths.clone()).touches(&problem.path),
+            StepKind::Update => Changes(step.paths.clone()).touches(argument),
             StepKind::Delete | StepKind::Forget | StepKind::Record => false,
         };
-        let error = AwsError::own("opora:SecretValue", ErrorClass::NoSecretValue, "NoSecretValue", problem.message);
-        let diagnostic = error.diagnostic();
-        sends.then(|| diagnostic.at_argument(&step.address, problem.path, "this value"))
+        sends.then(|| error.diagnostic().at_argument(&step.address, argument, "this value"))
     };
     plan.steps.iter().filter_map(one).collect()
 }
@@ -357,11 +355,9 @@ pub async fn drift_writers(aws: &Aws, state: &State, found: &DriftFound) -> Drif
     let schema = |kind: &str| kinds::get(kind).map(Kind::schema);
     let drifted = found.drift.drifted.iter().map(|drifted| {
         let record = state.resources.get(&drifted.address);
-        let asked = Question::about(schema(&drifted.kind), &drifted.id, record.and_then(|record| record.recorded));
-        match record {
-            Some(record) => asked.named_in(&record.arguments, &record.attributes),
-            None => asked,
-        }
+        let since = record.and_then(|record| record.recorded);
+        let known = record.map(|record| (&record.arguments, &record.attributes));
+        Question::about(schema(&drifted.kind), &drifted.id, since).named_in(known)
     });
     let unmanaged = found.unmanaged.iter().map(|unmanaged| {
         let asked = Question::about(schema(&unmanaged.kind), &unmanaged.found.id, None);

@@ -109,11 +109,8 @@ pub async fn changes_since(
     let changed: Vec<_> =
         plan.bound.iter().filter(|(address, bound)| seen[*address].digest() != bound.digest).collect();
     let question = |(_, bound): &(&Address, &Bound)| {
-        let asked = Question::about(kinds(&bound.kind).map(Kind::schema), &bound.id, Some(since));
-        match bound.seen.present() {
-            Some(seen) => asked.named_in(&seen.arguments, &seen.attributes),
-            None => asked,
-        }
+        let known = bound.seen.present().map(|seen| (&seen.arguments, &seen.attributes));
+        Question::about(kinds(&bound.kind).map(Kind::schema), &bound.id, Some(since)).named_in(known)
     };
     let questions: Vec<Question> = changed.iter().map(question).collect();
     let writers = history::writers(aws, &questions).await;

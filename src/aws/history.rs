@@ -1,9 +1,10 @@
 //! Who wrote to a resource, from CloudTrail's event history.
 //!
 //! One question is one resource under the names that events may have for it; what is the only one of its region has no
-//! name, and is asked for by the calls that write it. What wrote and succeeded is kept, the newest first. Pages, resources and the window are bounded. Events show up to a quarter of an hour after the call,
-//! so that finding none says nothing about who it was; a history that could not be read says even less. No answer
-//! is ever "nobody". Needs `cloudtrail:LookupEvents`.
+//! name, and is asked for by the calls that write it. What wrote and succeeded is kept, the newest first. Pages,
+//! resources and the window are bounded. Events show up to a quarter of an hour after the call, so that finding none
+//! says nothing about who it was; a history that could not be read says even less. No answer is ever "nobody". Needs
+//! `cloudtrail:LookupEvents`.
 
 use std::collections::BTreeSet;
 
@@ -63,12 +64,11 @@ impl Question {
         self
     }
 
-    /// Asks under the names that its arguments and attributes have, too.
+    /// Asks under the names that its arguments and attributes have, too, as far as these are known.
     #[must_use]
-    pub fn named_in(self, arguments: &Value, attributes: &Value) -> Self {
-        let text = |of: &Value, member: &str| of.get(member).and_then(Value::as_str).map(str::to_owned);
-        let (name, arn) = (text(arguments, "name"), text(attributes, "arn"));
-        self.named(name.as_deref()).named(arn.as_deref())
+    pub fn named_in(self, known: Option<(&Value, &Value)>) -> Self {
+        let Some((arguments, attributes)) = known else { return self };
+        self.named(arguments["name"].as_str()).named(attributes["arn"].as_str())
     }
 
     fn lookups(&self) -> impl Iterator<Item = (LookupAttributeKey, &str)> {

@@ -237,8 +237,9 @@ pub trait ResourceKind: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Checks that a secret value which the arguments name is there, before the step that sends it.
-    fn check_secrets(_arguments: &Value, _secrets: &dyn SecretValues) -> Option<Problem> {
+    /// Looks for the secret value that the arguments name, before the step that sends it; returns the argument with
+    /// the error where it is not there.
+    fn check_secrets(_arguments: &Value, _secrets: &dyn SecretValues) -> Option<(&'static str, AwsError)> {
         None
     }
 
@@ -315,7 +316,7 @@ pub trait Kind: Send + Sync {
     fn schema(&self) -> &KindSchema;
     fn in_bulk(&self) -> Option<InBulk>;
     fn check(&self, arguments: &Value) -> Vec<Problem>;
-    fn check_secrets(&self, arguments: &Value, secrets: &dyn SecretValues) -> Option<Problem>;
+    fn check_secrets(&self, arguments: &Value, secrets: &dyn SecretValues) -> Option<(&'static str, AwsError)>;
     fn predict(&self, arguments: &Value, owner: &Owner, scope: &Scope) -> Map<String, Value>;
     async fn read_many(
         &self,
@@ -403,7 +404,7 @@ impl<K: ResourceKind> Kind for Erased<K> {
         K::check(arguments)
     }
 
-    fn check_secrets(&self, arguments: &Value, secrets: &dyn SecretValues) -> Option<Problem> {
+    fn check_secrets(&self, arguments: &Value, secrets: &dyn SecretValues) -> Option<(&'static str, AwsError)> {
         K::check_secrets(arguments, secrets)
     }
 

@@ -98,7 +98,7 @@ pub(super) async fn run(args: &Rebuild, context: &Context, spec: &Spec) -> Resul
 
 /// Refuses an empty state where the account has resources of the environment: the state was lost, or is elsewhere.
 ///
-/// To plan on would be to make all of them again. Costs one call, and only where nothing was ever written.
+/// To plan on would be to make all of them again. Costs calls only where nothing was ever written: one, if nothing is there.
 pub(super) async fn refuse_lost(
     context: &Context,
     spec: &Spec,

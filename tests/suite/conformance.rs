@@ -57,6 +57,21 @@ impl Bench {
         assert!(report.is_complete(), "{} {what}: {:#?} {:#?}", self.schema().name, report.failed, report.skipped);
     }
 
+    /// Makes the sample; returns its arguments.
+    pub(crate) async fn create(&self) -> Value {
+        let arguments = self.sample.arguments.clone();
+        self.assert_applied(&self.world.apply(&self.environment(&arguments), false).await, "create");
+        arguments
+    }
+
+    /// Patches arguments; returns the environment with them, and what a plan for it does to the sample.
+    pub(crate) async fn patch(&self, arguments: &mut Value, patch: &Value) -> (Environment, Action, BTreeSet<String>) {
+        merge(arguments, patch);
+        let environment = self.environment(arguments);
+        let (action, fields) = self.action(&environment).await;
+        (environment, action, fields)
+    }
+
     async fn attributes(&self) -> Value {
         self.world.state().await.resources[&self.address].attributes.clone()
     }
@@ -131,13 +146,9 @@ fn created_and_read_back_there_is_nothing_to_change() {
 fn every_argument_is_updated_in_place_or_replaces() {
     each(async |bench| {
         let mut touched = BTreeSet::new();
-        let mut arguments = bench.sample.arguments.clone();
-        let environment = bench.environment(&arguments);
-        bench.assert_applied(&bench.world.apply(&environment, false).await, "create");
+        let mut arguments = bench.create().await;
         for patch in &bench.sample.updates {
-            merge(&mut arguments, patch);
-            let environment = bench.environment(&arguments);
-            let (action, fields) = bench.action(&environment).await;
+            let (environment, action, fields) = bench.patch(&mut arguments, patch).await;
             assert_eq!(action, Action::Update, "{} {patch}: {fields:?}", bench.schema().name);
             touched.extend(fields);
             let before = bench.attributes().await;
@@ -146,9 +157,7 @@ fn every_argument_is_updated_in_place_or_replaces() {
             bench.assert_empty_plan(&environment, &format!("update {patch}")).await;
         }
         for patch in &bench.sample.replaces {
-            merge(&mut arguments, patch);
-            let environment = bench.environment(&arguments);
-            let (action, fields) = bench.action(&environment).await;
+            let (environment, action, fields) = bench.patch(&mut arguments, patch).await;
             assert_eq!(action, Action::Replace, "{} {patch}: {fields:?}", bench.schema().name);
             touched.extend(fields);
             bench.assert_applied(&bench.world.apply(&environment, false).await, &format!("replace {patch}"));
@@ -178,13 +187,9 @@ fn every_argument_is_updated_in_place_or_replaces() {
 #[test]
 fn an_update_of_what_is_already_so_leaves_it_so() {
     each(async |bench| {
-        let mut arguments = bench.sample.arguments.clone();
-        let environment = bench.environment(&arguments);
-        bench.assert_applied(&bench.world.apply(&environment, false).await, "create");
+        let mut arguments = bench.create().await;
         for patch in &bench.sample.updates {
-            merge(&mut arguments, patch);
-            let environment = bench.environment(&arguments);
-            let (_, fields) = bench.action(&environment).await;
+            let (environment, _, fields) = bench.patch(&mut arguments, patch).await;
             bench.assert_applied(&bench.world.apply(&environment, false).await, &format!("update {patch}"));
             let record = bench.world.state().await.resources[&bench.address].clone();
             let update = ErasedUpdate {

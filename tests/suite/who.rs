@@ -8,6 +8,9 @@ use opora::sandbox::{Conditions, Fault, FaultKind};
 
 use crate::support::{World, connect_outsider};
 
+/// The user that all calls here are made by.
+const SANDBOX: &str = "arn:aws:iam::123456789012:user/sandbox";
+
 const SPEC: &str = r#"
 opora: 1
 environment: research
@@ -61,6 +64,10 @@ fn last(found: &DriftFound, writers: &DriftWriters) -> BTreeMap<String, String> 
     found.drift.drifted.iter().zip(&writers.drifted).map(one).collect()
 }
 
+fn by_the_sandbox<const N: usize>(calls: [(&str, &str); N]) -> BTreeMap<String, String> {
+    calls.map(|(address, call)| (address.to_owned(), format!("{call} by {SANDBOX}"))).into()
+}
+
 #[tokio::test]
 async fn each_change_has_its_author() {
     let world = applied().await;
@@ -72,16 +79,14 @@ async fn each_change_has_its_author() {
     call.ip_protocol("tcp").from_port(22).to_port(22).send().await.unwrap();
     outsider.s3().create_bucket().bucket("scratch-of-somebody").send().await.unwrap();
     let (found, writers) = look(&world).await;
-    let sandbox = "arn:aws:iam::123456789012:user/sandbox";
     let expected = [
         ("iam_role.reader", "iam:UpdateRole"),
         ("kms_key.data", "kms:DisableKeyRotation"),
         ("security_group.web", "ec2:AuthorizeSecurityGroupIngress"),
     ];
-    let expected = expected.map(|(address, call)| (address.to_owned(), format!("{call} by {sandbox}")));
-    assert_eq!(last(&found, &writers), BTreeMap::from(expected));
+    assert_eq!(last(&found, &writers), by_the_sandbox(expected));
     let bucket = found.unmanaged.iter().position(|one| one.found.id.0 == "scratch-of-somebody").unwrap();
-    assert!(writers.unmanaged[bucket].text().starts_with(&format!("last written by {sandbox} at ")));
+    assert!(writers.unmanaged[bucket].text().starts_with(&format!("last written by {SANDBOX} at ")));
 }
 
 #[tokio::test]
@@ -110,14 +115,12 @@ async fn what_shares_a_name_or_has_none_has_its_own_author() {
     outsider.logs().put_retention_policy().log_group_name("shared").retention_in_days(7).send().await.unwrap();
     outsider.bedrock().delete_model_invocation_logging_configuration().send().await.unwrap();
     let (found, writers) = look(&world).await;
-    let sandbox = "arn:aws:iam::123456789012:user/sandbox";
     let expected = [
         ("bedrock_invocation_logging.one", "bedrock:DeleteModelInvocationLoggingConfiguration"),
         ("log_group.one", "logs:PutRetentionPolicy"),
         ("secretsmanager_secret.one", "secretsmanager:UpdateSecret"),
     ];
-    let expected = expected.map(|(address, call)| (address.to_owned(), format!("{call} by {sandbox}")));
-    assert_eq!(last(&found, &writers), BTreeMap::from(expected));
+    assert_eq!(last(&found, &writers), by_the_sandbox(expected));
 }
 
 #[tokio::test]

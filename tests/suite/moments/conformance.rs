@@ -11,7 +11,6 @@ use super::edits::GENERATORS;
 use super::stage::Stage;
 use super::{Rng, judged};
 use crate::conformance::each;
-use crate::sample::merge;
 
 /// Edits of each generator that are looked at, and not made.
 const LOOKS: usize = 400;
@@ -44,13 +43,9 @@ fn every_kind_that_governs_access_has_all_of_it_edited() {
 #[test]
 fn every_update_is_sound_at_every_moment_and_marked_if_it_changes_access() {
     each(async |bench| {
-        let mut arguments = bench.sample.arguments.clone();
-        let environment = bench.environment(&arguments);
-        bench.assert_applied(&bench.world.apply(&environment, false).await, "create");
+        let mut arguments = bench.create().await;
         for patch in &bench.sample.updates {
-            merge(&mut arguments, patch);
-            let environment = bench.environment(&arguments);
-            let (_, fields) = bench.action(&environment).await;
+            let (environment, _, fields) = bench.patch(&mut arguments, patch).await;
             bench.world.sandbox.watch_access();
             bench.assert_applied(&bench.world.apply(&environment, false).await, &format!("update {patch}"));
             let moments = bench.world.sandbox.watched();

@@ -190,8 +190,8 @@ impl ResourceKind for SecretsmanagerSecret {
         out
     }
 
-    fn check_secrets(arguments: &Value, secrets: &dyn SecretValues) -> Option<Problem> {
-        value::check_source(arguments.get("value")?, secrets)
+    fn check_secrets(arguments: &Value, secrets: &dyn SecretValues) -> Option<(&'static str, AwsError)> {
+        Some(("value", value::missing(arguments.get("value")?, secrets)?))
     }
 
     async fn read_many(

@@ -153,11 +153,10 @@ fn fault(message: String) -> AwsError {
     AwsError::own("opora:SecretValue", ErrorClass::NoSecretValue, "NoSecretValue", message)
 }
 
-/// Checks that a value which comes from outside is there.
-pub(super) fn check_source(value: &Value, secrets: &dyn SecretValues) -> Option<Problem> {
+/// Says why a value that comes from outside is not there, where it is not.
+pub(super) fn missing(value: &Value, secrets: &dyn SecretValues) -> Option<AwsError> {
     let source: Source = serde_json::from_value(value.clone()).ok()?;
-    let error = source.generate.is_none().then(|| source.text(secrets).err())??;
-    Some(Problem::new("value", error.message))
+    source.generate.is_none().then(|| source.text(secrets).err())?
 }
 
 /// Checks that a value has one source.
@@ -216,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_source_outside_is_looked_for() {
-        let problem = |value| check_source(&value, &Fixed).map(|problem| problem.message);
+        let problem = |value| missing(&value, &Fixed).map(|error| error.message);
         assert_eq!(problem(json!({ "from_env": "TOKEN" })), None);
         assert_eq!(problem(json!({ "from_env": "NONE" })).unwrap(), "the environment variable `NONE` is not set");
         assert_eq!(problem(json!({ "generate": {} })), None);
