@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::context::{Connected, Context, Refused, Spec, host_name};
@@ -17,7 +18,7 @@ use crate::aws::kinds;
 use crate::aws::resource::SecretValues;
 use crate::diagnostic::Diagnostic;
 use crate::engine;
-use crate::plan::{PlanFile, StepKind};
+use crate::plan::{Plan, PlanFile, StepKind};
 use crate::state::{Entry, Outcome, State, StateLog, Writer};
 
 /// Arguments of `opora apply`.
@@ -104,21 +105,11 @@ pub(crate) async fn confirm_and_run(
     running: Running<'_>,
 ) -> Result<Exit, Refused> {
     let out = &context.out;
-    if !out.json {
-        plan_text::print(out, &made.plan);
-    }
     if made.plan.steps.is_empty() {
         print_nothing_to_do(context, spec, &made);
         return Ok(Exit::Done);
     }
-    let controls = audit::compliance_of_plan(context, spec, &made.plan, made.connected.aws.now())?;
-    if !out.json && !made.plan.is_empty() {
-        out.line("");
-        controls.print(out);
-        out.line(format!("{}.", plan_text::summary(&made.plan)));
-    }
-    if controls.blocks() {
-        context.refuse(&controls.refusal(), Some(spec));
+    if !passes_gate(context, spec, &made.plan, made.connected.aws.now())? {
         return Ok(Exit::Controls);
     }
     let asked = !running.yes && !made.plan.is_empty();
@@ -141,20 +132,28 @@ async fn apply_file(
     let connected = context.connect(&spec.environment.scope).await?;
     let log = context.open_state(&spec.environment, Some(&connected.aws))?;
     refuse_applied(&context.load_state(&log).await?, &file)?;
-    let controls = audit::compliance_of_plan(context, spec, &file.plan, file.observed_at)?;
-    if !context.out.json {
-        plan_text::print(&context.out, &file.plan);
-        if !file.plan.is_empty() {
-            context.out.line("");
-            controls.print(&context.out);
-        }
-        context.out.line(format!("{}.", plan_text::summary(&file.plan)));
-    }
-    if controls.blocks() {
-        context.refuse(&controls.refusal(), Some(spec));
+    if !passes_gate(context, spec, &file.plan, file.observed_at)? {
         return Ok(Exit::Controls);
     }
     execute(context, spec, &connected, &log, &file, true, running).await
+}
+
+/// Shows a plan with what it does to the controls, and tells whether the spec's gate lets it pass.
+fn passes_gate(context: &Context, spec: &Spec, plan: &Plan, at: Timestamp) -> Result<bool, Refused> {
+    let out = &context.out;
+    let controls = audit::compliance_of_plan(context, spec, plan, at)?;
+    if !out.json {
+        plan_text::print(out, plan);
+        if !plan.is_empty() {
+            out.line("");
+            controls.print(out);
+        }
+        out.line(format!("{}.", plan_text::summary(plan)));
+    }
+    if controls.blocks() {
+        context.refuse(&controls.refusal(), Some(spec));
+    }
+    Ok(!controls.blocks())
 }
 
 /// Loads a saved plan, and refuses one that is not for this spec as it is.
@@ -356,6 +355,7 @@ fn print_nothing_to_do(context: &Context, spec: &Spec, made: &Made) {
             "outputs": engine::outputs(&spec.environment, &made.state), "diagnostics": [],
             "calls": made.connected.aws.calls() }));
     } else {
+        plan_text::print(out, &made.plan);
         out.line(format!("{}.", plan_text::summary(&made.plan)));
     }
 }

@@ -6,10 +6,9 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, VersioningConfiguration,
 };
-use futures::future::join_all;
 
 use super::{Ids, Questions, or_unknown};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 
 /// The names that are held, and the buckets that hold something.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +69,7 @@ async fn foreign(aws: &Aws, questions: &Questions) -> Result<(BTreeSet<String>, 
         (name, answer.map(|_| ()).map_or_else(AwsError::absent, |()| Ok(Some(()))))
     });
     // Any answer but "there is none" says that the name is taken: a redirect and a denial do as well.
-    let taken = join_all(heads).await.into_iter().filter(|(_, answer)| !matches!(answer, Ok(None)));
+    let taken = together(heads).await.into_iter().filter(|(_, answer)| !matches!(answer, Ok(None)));
     let taken: BTreeSet<&String> = taken.map(|(name, _)| name).collect();
     let far = questions.destinations.iter().filter_map(|(name, account)| match own.get(name) {
         Some(region) => (region.as_deref() != Some(aws.region())).then(|| (name.clone(), Holder::Own)),
@@ -86,7 +85,7 @@ async fn filled(aws: &Aws, wanted: &BTreeSet<String>) -> Result<BTreeSet<String>
         page.map(|page| (name.clone(), !page.versions().is_empty() || !page.delete_markers().is_empty()))
     });
     let mut out = BTreeSet::new();
-    for read in join_all(reads).await {
+    for read in together(reads).await {
         match read {
             Ok((name, true)) => {
                 out.insert(name);

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_iam::types::SummaryKeyType;
-use futures::future::join_all;
 
 use super::{Questions, or_unknown};
-use crate::aws::{Aws, AwsError};
+use crate::aws::{Aws, AwsError, together};
 
 /// The region's offer and the account's quotas.
 #[derive(Debug, Clone, Default)]
@@ -78,7 +77,7 @@ async fn services(aws: &Aws, wanted: &BTreeSet<String>) -> Result<BTreeMap<Strin
             Err(error) => Err(error),
         }
     });
-    join_all(reads).await.into_iter().collect()
+    together(reads).await.into_iter().collect()
 }
 
 async fn policies(aws: &Aws, wanted: &BTreeSet<String>) -> Result<BTreeSet<String>, AwsError> {
@@ -86,7 +85,7 @@ async fn policies(aws: &Aws, wanted: &BTreeSet<String>) -> Result<BTreeSet<Strin
         let answer = aws.iam().get_policy().policy_arn(arn).send().await.map_err(AwsError::from);
         Ok(answer.map_or_else(AwsError::absent, |_| Ok(Some(())))?.map(|()| arn.clone()))
     });
-    let found: Result<Vec<Option<String>>, AwsError> = join_all(reads).await.into_iter().collect();
+    let found: Result<Vec<Option<String>>, AwsError> = together(reads).await.into_iter().collect();
     Ok(found?.into_iter().flatten().collect())
 }
 
