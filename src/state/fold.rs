@@ -271,7 +271,9 @@ impl State {
         else {
             return;
         };
-        self.saw_generation(address, *generation);
+        if self.resources.get(address).is_none_or(|record| record.generation < *generation) {
+            self.saw_generation(address, *generation);
+        }
         let open = self.intents.entry(address.clone()).or_default();
         // The same step tried again, by this run or by the one that recovers.
         open.retain(|old| (old.action, old.generation, &old.token) != (*action, *generation, token));
@@ -304,11 +306,13 @@ impl State {
     }
 
     fn put_record(&mut self, address: &Address, record: Record) {
-        self.saw_generation(address, record.generation);
-        let id = record.id.clone();
-        if let Some(old) = self.resources.insert(address.clone(), record)
-            && old.id != id
-        {
+        let (id, generation) = (record.id.clone(), record.generation);
+        let old = self.resources.insert(address.clone(), record);
+        // The highest generation of an address is at least that of what is there.
+        if old.as_ref().is_none_or(|old| old.generation < generation) {
+            self.saw_generation(address, generation);
+        }
+        if let Some(old) = old.filter(|old| old.id != id) {
             self.depose(address, old);
         }
         self.remove_deposed(address, &id);
