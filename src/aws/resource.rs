@@ -128,6 +128,11 @@ impl Creation<'_> {
     }
 }
 
+/// The default of an argument that is on unless it is turned off.
+pub(crate) fn yes() -> bool {
+    true
+}
+
 /// Returns the name of a resource whose spec names none.
 pub fn default_name(owner: &Owner, max: usize) -> String {
     let address = owner.address.split_once('.').map_or(owner.address.as_str(), |(_, name)| name);

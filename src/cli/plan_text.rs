@@ -36,7 +36,7 @@ fn print_change(out: &Output, change: &Change) {
         Action::Forget => (".", "forget", Style::Dim),
         Action::NoOp => return,
     };
-    let reasons: Vec<String> = change.reasons.iter().filter_map(|reason| reason_text(reason, change.action)).collect();
+    let reasons: Vec<String> = change.reasons.iter().filter_map(|reason| reason_text(reason, change)).collect();
     let head = out.style(style, &format!("{sign} {word:<8}"));
     let address = change.address.to_string();
     let reasons = if reasons.is_empty() { String::new() } else { format!("  {}", reasons.join("; ")) };
@@ -107,10 +107,14 @@ pub(crate) fn value_text(value: &Value) -> String {
     format!("{short}…")
 }
 
-fn reason_text(reason: &Reason, action: Action) -> Option<String> {
+fn reason_text(reason: &Reason, change: &Change) -> Option<String> {
     Some(match reason {
         Reason::New | Reason::Differs => return None,
-        Reason::Gone if action == Action::Create => "it was deleted outside of opora".to_owned(),
+        Reason::Takes { argument, from } => {
+            let what = if argument.is_empty() { "place".to_owned() } else { format!("`{argument}`") };
+            format!("takes the {what} of {from}; `opora state mv {from} {}` keeps that one instead", change.address)
+        }
+        Reason::Gone if change.action == Action::Create => "it was deleted outside of opora".to_owned(),
         Reason::Gone => "it is gone already".to_owned(),
         Reason::CannotUpdate { path } => format!("`{path}` can't change in place"),
         Reason::Triggered { by } => format!("{by} changes"),

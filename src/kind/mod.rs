@@ -6,6 +6,7 @@
 mod normal;
 mod observed;
 mod overlap;
+mod place;
 mod policy;
 mod rules;
 mod schema;
@@ -18,6 +19,7 @@ use serde_json::Value;
 pub use normal::{normalise, with_defaults};
 pub use observed::{Holding, Owner, Seen, SeenResource, Tags};
 pub(crate) use overlap::{is_public, overlap, statements_of};
+pub(crate) use place::Place;
 pub use policy::{PolicyDocument, canonical_policy};
 pub(crate) use rules::{canonical_rules, port_range};
 pub use schema::{ArgumentDoc, Arn, OnChange, SchemaNode, Shape};

@@ -4,10 +4,12 @@
 //! `x-change` (`update`, the default, or `replace`), `x-set` (an array whose order means nothing) and
 //! `x-policy` (an IAM policy document, compared by meaning); `x-access` marks arguments that decide who reaches
 //! what or what is logged, as policies and `x-rules` do by themselves; `x-claims` a list of what belongs to one
-//! resource of the kind at a time; `x-local` marks arguments that AWS does not give back, `x-volatile` attributes
-//! that an update in place may change, `x-broken` the values of an attribute that tell of a state which the
-//! resource does not leave; `x-waits` marks the days between a deletion and the end; `x-rest` is the value that a reset
-//! leaves where AWS can't go back to none. Extensions stand on the property itself.
+//! resource of the kind at a time and is handed over in one call, `x-unique` what another one can have only when the
+//! first has let go, `x-kept` what a deleted one keeps as long as it waits (see `kind::place`); `x-local` marks
+//! arguments that AWS does not give back, `x-volatile` attributes that an update in place may change, `x-broken` the
+//! values of an attribute that tell of a state which the resource does not leave; `x-waits` marks the days between a
+//! deletion and the end; `x-rest` is the value that a reset leaves where AWS can't go back to none. Extensions stand on
+//! the property itself.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

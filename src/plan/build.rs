@@ -8,10 +8,11 @@ use super::diff::{Comparison, compare};
 use super::guard::{AtRisk, Holdings};
 use super::order::{self, Decision};
 use super::resolve::{Known, KnownResources, resolve_all};
+use super::select::{Selection, select};
 use super::{Action, Bound, Change, Plan, Reason, matches_pattern};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Address, Cycle, PhysicalId, topological};
-use crate::kind::{KindSchema, KindSchemas, Owner, Scope, Seen, SeenResource, normalise};
+use crate::kind::{KindSchema, KindSchemas, Owner, Place, Scope, Seen, SeenResource, normalise};
 use crate::spec::{Deferred, Lifecycle, Trigger};
 
 /// What the spec wants of one resource, in the normal form.
@@ -49,17 +50,6 @@ pub struct Deposed {
     pub arguments: Value,
     pub references: BTreeSet<Address>,
     pub lifecycle: Lifecycle,
-}
-
-/// Which addresses a plan is about, and which of them may lose what they hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Selection {
-    /// These and all that they need; empty for all.
-    pub target: Vec<Address>,
-    /// Not these, and nothing that needs them.
-    pub exclude: Vec<Address>,
-    /// What these hold may be lost, whatever the spec says.
-    pub allow_data_loss: Vec<Address>,
 }
 
 /// Predicts attributes before a create: kind, arguments, owner.
@@ -270,12 +260,17 @@ impl<'a> Planner<'a> {
         };
         self.known.0.insert(address.clone(), Known { arguments: arguments.clone(), attributes });
         let record = action == Action::NoOp && record_differs(wanted, &arguments, prior, seen);
-        let paths = comparison.changes.iter().map(|change| change.path.clone()).collect();
+        let paths: BTreeSet<String> = comparison.changes.iter().map(|change| change.path.clone()).collect();
         let create_before_destroy = self.create_before_destroy.contains(address);
         let (new, old) = (schema.arguments.claimed(&arguments), schema.arguments.claimed(&seen.arguments));
         let claimed = match action {
             Action::Replace => (new, old),
             _ => (new.difference(&old).cloned().collect(), old.difference(&new).cloned().collect()),
+        };
+        let (fills, frees) = match action {
+            Action::Replace => (schema.places(&arguments), had(schema, seen, prior)),
+            Action::Update => moved(schema, &seen.arguments, &arguments, &paths),
+            _ => (Vec::new(), Vec::new()),
         };
         let decision = Decision {
             action,
@@ -296,6 +291,8 @@ impl<'a> Planner<'a> {
             create_before_destroy,
             takes: claimed.0,
             releases: claimed.1,
+            fills,
+            frees,
         };
         self.decisions.insert(address.clone(), decision);
         self.changes.push(Change {
@@ -395,6 +392,7 @@ impl<'a> Planner<'a> {
         });
         let schema = self.input.kinds.get(&wanted.kind);
         let takes = schema.map(|schema| schema.arguments.claimed(&arguments)).unwrap_or_default();
+        let fills = schema.map(|schema| schema.places(&arguments)).unwrap_or_default();
         let decision = Decision {
             action: Action::Create,
             unfinished: false,
@@ -414,6 +412,8 @@ impl<'a> Planner<'a> {
             create_before_destroy: false,
             takes,
             releases: BTreeSet::new(),
+            fills,
+            frees: Vec::new(),
         };
         self.decisions.insert(address.clone(), decision);
     }
@@ -446,6 +446,7 @@ impl<'a> Planner<'a> {
         decision.prior_lifecycle = self.removed_lifecycle(address, &prior.lifecycle);
         if let (Some(schema), Some(seen)) = (self.input.kinds.get(&prior.kind), seen.present()) {
             decision.releases = schema.arguments.claimed(&seen.arguments);
+            decision.frees = had(schema, seen, prior);
         }
         self.decisions.insert(address.clone(), decision);
     }
@@ -485,12 +486,20 @@ impl<'a> Planner<'a> {
             };
             deposed.extend(all.iter().map(one));
         }
-        let steps = order::steps(&self.decisions, &deposed)?;
+        let order::Ordered { steps, taken } = order::order(&self.decisions, &deposed, self.input.kinds)?;
         let left_alone = self.input.prior.iter().filter(|(address, _)| !self.is_selected(address));
         let beside = left_alone
             .filter_map(|(address, prior)| Some((address.clone(), bound(prior, self.input.seen.get(address)?))))
             .collect();
         let mut changes = self.changes;
+        // What is deleted here and made there is one thing to AWS, and perhaps to the user.
+        let goes = |from: &Address| self.decisions.get(from).is_some_and(|decision| decision.action == Action::Delete);
+        let mut taken: BTreeMap<_, _> = taken.into_iter().map(|(taker, from, what)| (taker, (from, what))).collect();
+        for change in changes.iter_mut().filter(|change| change.action == Action::Create) {
+            if let Some((from, argument)) = taken.remove(&change.address).filter(|(from, _)| goes(from)) {
+                change.reasons.push(Reason::Takes { argument, from });
+            }
+        }
         changes.sort_by(|a, b| (&a.address, a.action).cmp(&(&b.address, b.action)));
         Ok(Plan {
             scope: self.input.scope.clone(),
@@ -515,6 +524,28 @@ fn stable_attributes(schema: &KindSchema, attributes: &Value) -> Value {
     Value::Object(stable.map(|(name, value)| (name.clone(), value.clone())).collect())
 }
 
+/// Returns what a resource has for itself alone; AWS does not give back all that decides how long it keeps it.
+fn had(schema: &KindSchema, seen: &SeenResource, prior: &Prior) -> Vec<Place> {
+    let mut arguments = seen.arguments.clone();
+    for (name, _) in schema.arguments.properties().filter(|(name, _)| schema.arguments.is_local(name)) {
+        arguments[name] = prior.arguments.get(name).cloned().unwrap_or_default();
+    }
+    schema.places(&arguments)
+}
+
+/// Returns what an update of these paths comes to have for itself alone, and what it lets go of.
+fn moved(schema: &KindSchema, seen: &Value, wanted: &Value, paths: &BTreeSet<String>) -> (Vec<Place>, Vec<Place>) {
+    let mut after = seen.clone();
+    for top in paths.iter().filter_map(|path| path.split(['.', '[']).next()) {
+        after[top] = wanted.get(top).cloned().unwrap_or_default();
+    }
+    let (old, new) = (schema.places(seen), schema.places(&after));
+    let beyond = |some: &[Place], others: &[Place]| -> Vec<Place> {
+        some.iter().filter(|place| !others.iter().any(|other| other.meets(place))).cloned().collect()
+    };
+    (beyond(&new, &old), beyond(&old, &new))
+}
+
 fn record_differs(wanted: &Wanted, arguments: &Value, prior: &Prior, seen: &SeenResource) -> bool {
     prior.arguments != *arguments
         || prior.attributes != seen.attributes
@@ -532,65 +563,6 @@ fn create_before_destroy(wanted: &BTreeMap<Address, Wanted>) -> BTreeSet<Address
             && out.insert(address)
         {
             open.extend(resource.references.iter().cloned());
-        }
-    }
-    out
-}
-
-/// Returns the selected addresses, or `None` for all.
-fn select(input: &Input<'_>) -> Result<Option<BTreeSet<Address>>, Vec<Diagnostic>> {
-    let selection = input.selection;
-    let all: BTreeSet<&Address> = input.wanted.keys().chain(input.prior.keys()).chain(input.deposed.keys()).collect();
-    let matching = |pattern: &Address| -> BTreeSet<Address> {
-        all.iter().filter(|address| matches_pattern(address, pattern)).map(|address| (*address).clone()).collect()
-    };
-    let mut problems = Vec::new();
-    for pattern in selection.target.iter().chain(&selection.exclude).chain(&selection.allow_data_loss) {
-        if matching(pattern).is_empty() {
-            problems.push(
-                Diagnostic::error("PLAN008", "no resource has this address")
-                    .detail(format!("`{pattern}` is neither in the spec nor in the state"))
-                    .help("`opora state list` and `opora graph` show the addresses"),
-            );
-        }
-    }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    if selection.target.is_empty() && selection.exclude.is_empty() {
-        return Ok(None);
-    }
-    let references = |address: &Address| -> BTreeSet<Address> {
-        let wanted = input.wanted.get(address).map(|wanted| &wanted.references);
-        let prior = input.prior.get(address).map(|prior| &prior.references);
-        wanted.into_iter().chain(prior).flatten().cloned().collect()
-    };
-    let mut used_by: BTreeMap<Address, BTreeSet<Address>> = BTreeMap::new();
-    for user in &all {
-        for used in references(user) {
-            used_by.entry(used).or_default().insert((*user).clone());
-        }
-    }
-    let users = |address: &Address| used_by.get(address).cloned().unwrap_or_default();
-    let mut selected: BTreeSet<Address> = if selection.target.is_empty() {
-        all.iter().map(|address| (*address).clone()).collect()
-    } else {
-        let targets = selection.target.iter().flat_map(&matching).collect();
-        // A delete needs what refers to it gone; everything else needs what it refers to.
-        if input.destroy { closure(targets, users) } else { closure(targets, references) }
-    };
-    let excluded: BTreeSet<Address> = selection.exclude.iter().flat_map(&matching).collect();
-    let excluded = if input.destroy { closure(excluded, references) } else { closure(excluded, users) };
-    selected.retain(|address| !excluded.contains(address));
-    Ok(Some(selected))
-}
-
-fn closure(start: BTreeSet<Address>, next: impl Fn(&Address) -> BTreeSet<Address>) -> BTreeSet<Address> {
-    let mut out = BTreeSet::new();
-    let mut open: Vec<Address> = start.into_iter().collect();
-    while let Some(address) = open.pop() {
-        if out.insert(address.clone()) {
-            open.extend(next(&address));
         }
     }
     out

@@ -9,17 +9,19 @@ mod file;
 mod guard;
 mod order;
 mod resolve;
+mod select;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use build::{Deposed, Input, Prior, Refusal, Selection, Wanted, build};
+pub use build::{Deposed, Input, Prior, Refusal, Wanted, build};
 pub use diff::{FieldChange, Unread, compare};
 pub use file::{FORMAT_VERSION, PlanFile, PlanFileError};
 pub use guard::{AtRisk, Holdings};
 pub use resolve::{Known, KnownResources, resolve_all};
+pub use select::Selection;
 
 use crate::graph::{Address, PhysicalId};
 use crate::kind::{Scope, Seen};
@@ -48,6 +50,8 @@ pub enum Reason {
     Gone,
     /// Arguments differ from what AWS has.
     Differs,
+    /// It takes what only one can have from a resource that is deleted: perhaps it is that one's new address.
+    Takes { argument: String, from: Address },
     /// An argument that can't change in place differs.
     CannotUpdate { path: String },
     /// A resource that `replace_triggered_by` names changes.

@@ -1,7 +1,8 @@
 //! Turns decisions into numbered steps, each after all that it needs.
 //!
 //! A create or update comes after those of what it refers to. A delete comes after everything that referred
-//! to it has let go: was deleted, or was updated. A replacement deletes first, unless it has to create first.
+//! to it has let go: was deleted, or was updated. A replacement deletes first, unless it has to create first. What
+//! only one can have, a name say, is taken after the one that has it has let go.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,11 @@ use super::build::{Deposed, Prior};
 use super::{Action, Step, StepKind};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Address, Cycle, PhysicalId, topological};
+use crate::kind::{KindSchemas, Place};
 use crate::spec::{Deferred, Lifecycle};
+
+/// The title of a plan's refusal that makes what another one still has.
+const TAKEN: &str = "what is to be made needs what goes only after it";
 
 /// What was decided for one address.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +42,9 @@ pub(super) struct Decision {
     /// What it takes, and what it lets go, of what belongs to one resource of the kind at a time.
     pub takes: BTreeSet<String>,
     pub releases: BTreeSet<String>,
+    /// What only one of the kind can have at a time: what it comes to have, and what it has no more.
+    pub fills: Vec<Place>,
+    pub frees: Vec<Place>,
 }
 
 impl Decision {
@@ -61,6 +69,16 @@ impl Decision {
             create_before_destroy: false,
             takes: BTreeSet::new(),
             releases: BTreeSet::new(),
+            fills: Vec::new(),
+            frees: Vec::new(),
+        }
+    }
+
+    /// The node by which it lets go of what it has.
+    fn lets_go(&self, address: &Address) -> Node {
+        match (self.removes(), &self.id) {
+            (Some(_), Some(id)) => Node::Remove(address.clone(), id.clone()),
+            _ => Node::Make(address.clone()),
         }
     }
 
@@ -89,10 +107,19 @@ enum Node {
     Remove(Address, PhysicalId),
 }
 
-pub(super) fn steps(
+/// The steps, and which of them take what others have today.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Ordered {
+    pub steps: Vec<Step>,
+    /// What is made, with whose argument it takes, all of it.
+    pub taken: Vec<(Address, Address, String)>,
+}
+
+pub(super) fn order(
     decisions: &BTreeMap<Address, Decision>,
     deposed: &[(&Address, Deposed)],
-) -> Result<Vec<Step>, Vec<Diagnostic>> {
+    kinds: &KindSchemas,
+) -> Result<Ordered, Vec<Diagnostic>> {
     let mut needs: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
     for (address, decision) in decisions {
         if decision.makes().is_some() {
@@ -120,14 +147,22 @@ pub(super) fn steps(
         needs.insert(node, before);
     }
     remove_deposed(decisions, deposed, &held_by, &mut needs);
+    let freed = make_room(decisions, deposed, kinds, &mut needs)?;
+    // From here on, only what fits into the order so far.
+    remove_deposed_in_order(deposed, &mut needs);
     hand_over(decisions, &mut needs);
-    let order = topological(&needs).map_err(cycle)?;
+    let order = topological(&needs).map_err(|cycle| refusal(cycle, &freed))?;
+    let taken = freed.iter().filter(|(_, place)| place.is_given() && place.range().is_none());
+    let taken = taken.filter_map(|((taking, freeing), place)| match (taking, freeing) {
+        (Node::Make(taker), Node::Remove(holder, _)) => Some((taker.clone(), holder.clone(), place.argument.clone())),
+        _ => None,
+    });
     let numbers: BTreeMap<&Node, u32> = order.iter().zip(1..).collect();
     let step = |node: &Node| {
         let after = needs[node].iter().filter_map(|needed| numbers.get(needed).copied()).collect();
         make_step(node, numbers[node], after, decisions, deposed)
     };
-    Ok(order.iter().map(step).collect())
+    Ok(Ordered { steps: order.iter().map(step).collect(), taken: taken.collect() })
 }
 
 /// What was replaced goes when its successor is there and all that used the address have turned to that, or are gone;
@@ -154,6 +189,10 @@ fn remove_deposed(
             needs.entry(used).or_default().insert(node.clone());
         }
     }
+}
+
+/// Of what was replaced, what refers to another goes before it.
+fn remove_deposed_in_order(deposed: &[(&Address, Deposed)], needs: &mut BTreeMap<Node, BTreeSet<Node>>) {
     let node = |(address, old): &(&Address, Deposed)| Node::Remove((*address).clone(), old.id.clone());
     for used in deposed {
         for user in deposed.iter().filter(|(_, user)| user.references.contains(used.0)) {
@@ -165,6 +204,55 @@ fn remove_deposed(
     }
 }
 
+/// What only one can have is taken after it is free; returns what each such step waits for.
+fn make_room(
+    decisions: &BTreeMap<Address, Decision>,
+    deposed: &[(&Address, Deposed)],
+    kinds: &KindSchemas,
+    needs: &mut BTreeMap<Node, BTreeSet<Node>>,
+) -> Result<BTreeMap<(Node, Node), Place>, Vec<Diagnostic>> {
+    let mut freed: BTreeMap<(&str, String), Vec<(Node, Place)>> = BTreeMap::new();
+    let mut free = |kind, node: &Node, places: Vec<Place>| {
+        for place in places {
+            freed.entry((kind, place.key())).or_default().push((node.clone(), place));
+        }
+    };
+    for (address, decision) in decisions {
+        free(&decision.resource, &decision.lets_go(address), decision.frees.clone());
+    }
+    for (address, old) in deposed {
+        let places = kinds.get(&old.kind).map(|schema| schema.places(&old.arguments)).unwrap_or_default();
+        free(&old.kind, &Node::Remove((*address).clone(), old.id.clone()), places);
+    }
+    let (mut out, mut problems) = (BTreeMap::new(), Vec::new());
+    for (address, decision) in decisions {
+        let taking = Node::Make(address.clone());
+        for place in &decision.fills {
+            let before = freed.get(&(decision.resource.as_str(), place.key())).into_iter().flatten();
+            for (freeing, old) in before.filter(|(node, old)| *node != taking && old.meets(place)) {
+                if let (Node::Remove(holder, _), true) = (freeing, old.kept_days > 0) {
+                    problems.push(kept(address, holder, old));
+                }
+                if needs.contains_key(freeing) && needs.entry(taking.clone()).or_default().insert(freeing.clone()) {
+                    out.insert((taking.clone(), freeing.clone()), place.clone());
+                }
+            }
+        }
+    }
+    if problems.is_empty() { Ok(out) } else { Err(problems) }
+}
+
+fn kept(taker: &Address, holder: &Address, place: &Place) -> Diagnostic {
+    let (argument, days) = (place.argument.as_str(), place.kept_days);
+    let keep = match taker == holder {
+        true => format!("give it another `{argument}`"),
+        false => format!("`opora state mv {holder} {taker}` keeps what is there under its new address"),
+    };
+    Diagnostic::error("PLAN017", TAKEN)
+        .at_argument(taker, argument, format!("{place} stays that of {holder} for {days} days after its deletion"))
+        .help(format!("{keep}; or let the deletion not wait: set the days to 0, apply, and then make this change"))
+}
+
 /// What goes from one resource to another goes in one call: who takes it comes before who lets go of it.
 ///
 /// Where several pass things around in a ring, one of them has to let go first.
@@ -174,10 +262,7 @@ fn hand_over(decisions: &BTreeMap<Address, Decision>, needs: &mut BTreeMap<Node,
         takers.extend(decision.takes.iter().map(|item| ((decision.resource.as_str(), item.as_str()), address)));
     }
     for (loser, decision) in decisions {
-        let losing = match (decision.removes(), &decision.id) {
-            (Some(_), Some(id)) => Node::Remove(loser.clone(), id.clone()),
-            _ => Node::Make(loser.clone()),
-        };
+        let losing = decision.lets_go(loser);
         for item in &decision.releases {
             let taker = takers.get(&(decision.resource.as_str(), item.as_str())).filter(|taker| **taker != loser);
             let Some(taking) = taker.map(|taker| Node::Make((*taker).clone())) else { continue };
@@ -304,16 +389,35 @@ fn make_step(
     }
 }
 
-fn cycle(Cycle(path): Cycle<Node>) -> Vec<Diagnostic> {
+fn refusal(Cycle(path): Cycle<Node>, freed: &BTreeMap<(Node, Node), Place>) -> Vec<Diagnostic> {
     let name = |node: &Node| match node {
         Node::Make(address) => format!("make {address}"),
         Node::Remove(address, id) => format!("delete {address} ({id})"),
     };
-    let path: Vec<String> = path.iter().map(name).collect();
-    let detail = path.join(" → ");
+    let detail = path.iter().map(name).collect::<Vec<_>>().join(" → ");
+    let waits = path.windows(2).find_map(|pair| {
+        let (taking, freeing) = (pair[0].clone(), pair[1].clone());
+        let place = freed.get(&(taking.clone(), freeing.clone()))?;
+        Some((taking, freeing, place))
+    });
+    let Some((Node::Make(taker), freeing, place)) = waits else {
+        return vec![
+            Diagnostic::error("PLAN007", "the steps of the plan need each other in a circle")
+                .detail(detail)
+                .help("set `create_before_destroy` on the resource that is replaced, or apply in two rounds"),
+        ];
+    };
+    let itself = matches!(&freeing, Node::Remove(address, _) if *address == taker);
+    let help = match place.argument.as_str() {
+        argument if itself => format!("let `{argument}` be another one, or leave `create_before_destroy` out"),
+        argument => format!("apply in two rounds: first with another `{argument}` for {taker}"),
+    };
+    let (Node::Make(holder) | Node::Remove(holder, _)) = &freeing;
+    let label = format!("{place} is that of {holder}, which lets go of it only after {taker} is there");
     vec![
-        Diagnostic::error("PLAN007", "the steps of the plan need each other in a circle")
+        Diagnostic::error("PLAN017", TAKEN)
             .detail(detail)
-            .help("set `create_before_destroy` on the resource that is replaced, or apply in two rounds"),
+            .at_argument(&taker, place.argument.as_str(), label)
+            .help(help),
     ]
 }

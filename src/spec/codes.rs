@@ -51,6 +51,7 @@ static CODES: &[Code] = pages![
     "SPEC043" => "ARN not valid",
     "SPEC044" => "policy document not valid",
     "SPEC045" => "tag not allowed",
+    "SPEC046" => "two resources have what only one can have",
 ];
 
 /// Lists all codes in their order.
@@ -64,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    const SOURCES: [&str; 10] = [
+    const SOURCES: [&str; 11] = [
         include_str!("mod.rs"),
         include_str!("document.rs"),
         include_str!("expand/expression.rs"),
@@ -72,6 +73,7 @@ mod tests {
         include_str!("modules.rs"),
         include_str!("networks.rs"),
         include_str!("resolve.rs"),
+        include_str!("unique.rs"),
         include_str!("validate.rs"),
         include_str!("../yaml/build.rs"),
         include_str!("../yaml/mod.rs"),

@@ -1,7 +1,7 @@
 //! From a YAML text to the environment it wants: values, references and places, with every problem at once.
 //!
 //! The way: `yaml` makes a tree with spans, `document` reads its fields, `modules` lays the module tree flat,
-//! `resolve` finds references and order, `expand` evaluates, `validate` and `networks` check. Pure but for the
+//! `resolve` finds references and order, `expand` evaluates, `validate`, `networks` and `unique` check. Pure but for the
 //! files that the spec names, which come through [`Files`]; no clock, no environment, nothing of AWS.
 
 mod codes;
@@ -22,6 +22,7 @@ mod policy;
 mod resolve;
 pub(crate) mod suggest;
 pub(crate) mod template;
+mod unique;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -106,6 +107,7 @@ pub fn load(
     let expanded =
         expand::Expander::new(around, &mut sources, &mut diagnostics, values.clone(), header.tags.clone()).run();
     networks::check(&expanded.resources, kinds, &mut diagnostics);
+    unique::check(&expanded.resources, kinds, &mut diagnostics);
     sort(&mut diagnostics, &expanded.locator);
     let locator = expanded.locator.clone();
     let environment = (!diagnostics.iter().any(Diagnostic::is_error))

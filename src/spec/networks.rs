@@ -1,7 +1,7 @@
-//! Checks networks across resources: inside the network they belong to, and apart from their siblings.
+//! Checks that networks lie inside the network they belong to.
 //!
 //! Driven by the schema alone. An argument of format `cidr` with `x-cidr-within: "vpc"` lies inside the `cidr`
-//! of the resource that the argument `vpc` refers to, and does not overlap its siblings there.
+//! of the resource that the argument `vpc` refers to. That siblings do not overlap is checked with all that is unique.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,7 @@ use crate::graph::Address;
 use crate::kind::KindSchemas;
 use crate::value::whole_unknown;
 
-/// A network, the resource that has it, and the argument.
-type Network<'n> = (IpNet, &'n Address, &'n str);
-
 pub(super) fn check(resources: &BTreeMap<Address, Desired>, kinds: &KindSchemas, diagnostics: &mut Vec<Diagnostic>) {
-    let mut siblings: BTreeMap<(String, String), Vec<Network<'_>>> = BTreeMap::new();
     for (address, desired) in resources {
         let Some(schema) = kinds.get(&desired.kind) else { continue };
         for (argument, property) in schema.arguments.properties() {
@@ -26,12 +22,7 @@ pub(super) fn check(resources: &BTreeMap<Address, Desired>, kinds: &KindSchemas,
             let Some(net) = network(desired, argument) else { continue };
             let Some(parent) = desired.arguments.get(parent).and_then(Value::as_str) else { continue };
             check_inside(resources, kinds, (address, argument, net), parent, diagnostics);
-            siblings.entry((desired.kind.clone(), parent.to_owned())).or_default().push((net, address, argument));
         }
-    }
-    for group in siblings.values_mut() {
-        group.sort();
-        check_apart(group, diagnostics);
     }
 }
 
@@ -77,24 +68,5 @@ fn check_inside(
                     net.prefix_len()
                 )),
         );
-    }
-}
-
-/// Sorted networks overlap only where one starts inside the last that reaches furthest.
-fn check_apart(group: &[Network<'_>], diagnostics: &mut Vec<Diagnostic>) {
-    let mut widest: Option<&Network<'_>> = None;
-    for next in group {
-        match widest {
-            Some(last) if last.0.contains(&next.0) => {
-                let earlier = format!("`{}` of {}", last.0, last.1);
-                diagnostics.push(
-                    Diagnostic::error("SPEC041", "networks overlap")
-                        .at_argument(next.1, next.2, format!("`{}` of {} overlaps {earlier}", next.0, next.1))
-                        .at_argument(last.1, last.2, earlier)
-                        .help("give each its own range; `subnet(prefix=…, index=each.index)` does"),
-                );
-            }
-            _ => widest = Some(next),
-        }
     }
 }

@@ -13,9 +13,9 @@ use opora::kind::{KindSchema, OnChange, Owner, Seen};
 use opora::plan::Action;
 use opora::sandbox::{Conditions, Fault, FaultKind};
 use opora::spec::Environment;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::sample::{Sample, merge, sample, spec};
+use crate::sample::{Sample, merge, sample, spec, spec_of};
 use crate::support::{TestSecrets, World};
 
 pub(crate) struct Bench {
@@ -236,6 +236,46 @@ fn deleted_it_is_absent_and_deleting_it_again_succeeds() {
             allow_data_loss: true,
         };
         bench.kind.delete(again).await.unwrap_or_else(|error| panic!("{} deleted twice: {error}", bench.schema().name));
+    });
+}
+
+/// A resource that has another address in the spec and not in the state is deleted and made anew, with all that
+/// only one can have: its name, its range, what it is attached to.
+#[test]
+fn under_another_address_it_is_made_when_the_old_one_is_gone() {
+    each(async |bench| {
+        let schema = bench.schema().clone();
+        let mut arguments = bench.create().await;
+        let state = bench.world.state().await;
+        let id = state.resources[&bench.address].id.clone();
+        let read = bench.kind.read_many(&bench.world.aws, std::slice::from_ref(&id), &Fields::All).await.unwrap();
+        let Seen::Present(seen) = &read[&id] else { panic!("{} was not read", schema.name) };
+        // What AWS or opora chose is now asked for by name.
+        let unique = |node: &Value| node.get("x-unique").is_some();
+        for (name, _) in schema.arguments.properties().filter(|(name, node)| *name == "name" || unique(node)) {
+            if arguments.get(name).is_none() && !seen.arguments[name].is_null() {
+                arguments[name] = seen.arguments[name].clone();
+            }
+        }
+        // What is kept while a deletion waits is free at once where it does not.
+        let properties = || schema.arguments.properties();
+        if properties().any(|(_, node)| node.get("x-kept").is_some()) {
+            let (waits, _) = properties().find(|(_, node)| node.get("x-waits").is_some()).expect("it waits");
+            arguments[waits] = json!(0);
+            bench.assert_applied(&bench.world.apply(&bench.environment(&arguments), false).await, "no waiting");
+        }
+        let mut resources = bench.sample.needs.as_object().cloned().unwrap_or_default();
+        resources.entry(schema.name).or_insert_with(|| json!({}))["elsewhere"] = arguments;
+        let environment = bench.world.load(&spec_of(&resources.into()));
+        // The first call of its deletion is held up: a create that does not wait is there before it.
+        let held_up =
+            schema.actions.delete.iter().filter_map(|action| action.split_once(':')).map(|(_, operation)| Fault {
+                operation: Some(operation.to_owned()),
+                ..fault(FaultKind::Unavailable, 1)
+            });
+        bench.set_faults(held_up.collect());
+        bench.assert_applied(&bench.world.apply(&environment, false).await, "move");
+        bench.assert_empty_plan(&environment, "move").await;
     });
 }
 

@@ -25,5 +25,6 @@ mod state;
 mod state_on_s3;
 mod support;
 mod tidy;
+mod unique;
 mod weather;
 mod who;

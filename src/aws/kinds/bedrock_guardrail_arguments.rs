@@ -20,7 +20,7 @@ use crate::aws::tags::Tags;
 pub struct Arguments {
     /// The guardrail's name; left out, it is made of environment and address.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^[0-9a-zA-Z_-]{1,50}$"))]
+    #[schemars(regex(pattern = r"^[0-9a-zA-Z_-]{1,50}$"), extend("x-unique" = []))]
     pub name: Option<String>,
     /// What the guardrail is for.
     #[serde(default)]

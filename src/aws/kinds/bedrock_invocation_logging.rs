@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::aws::resource::{
-    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
+    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update, yes,
 };
 use crate::aws::wait::{Bound, while_not_yet};
 use crate::aws::{Aws, AwsError, ErrorClass};
@@ -86,10 +86,6 @@ pub struct Bucket {
 pub struct Attributes {
     /// The region whose invocations are logged.
     pub region: String,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// See the module's header.

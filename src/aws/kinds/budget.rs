@@ -44,7 +44,7 @@ pub struct Arguments {
     /// The budget's name, at most 100 characters without `:` and `\`; left out, one is made of environment and
     /// address.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^[^:\\]{1,100}$"), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = r"^[^:\\]{1,100}$"), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// How much may be spent in one period; `auto_adjust` in its place lets AWS set it.
     #[serde(default)]

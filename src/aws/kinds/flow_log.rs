@@ -30,7 +30,7 @@ use crate::kind::{Actions, Identity};
 #[serde(deny_unknown_fields)]
 pub struct Arguments {
     /// The id of the VPC, subnet, network interface or transit gateway whose traffic is recorded.
-    #[schemars(extend("x-change" = "replace"))]
+    #[schemars(extend("x-change" = "replace", "x-unique" = ["destination", "traffic"]))]
     pub target: String,
     /// The ARN of the log group, bucket (with a prefix behind a `/` if wanted) or Firehose stream.
     #[schemars(extend("x-change" = "replace", "format" = "arn"))]

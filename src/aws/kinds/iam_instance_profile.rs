@@ -31,7 +31,7 @@ use crate::kind::{Actions, Identity, Scope};
 pub struct Arguments {
     /// The profile's name, at most 128 characters; left out, one is made of environment and address.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^[\w+=,.@-]{1,128}$"), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = r"^[\w+=,.@-]{1,128}$"), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// Groups profiles; begins and ends with `/`.
     #[serde(default = "root")]

@@ -39,7 +39,7 @@ const VERSIONS_MAX: usize = 5;
 pub struct Arguments {
     /// The policy's name, at most 128 characters; left out, one is made of environment and address.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^[\w+=,.@-]{1,128}$"), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = r"^[\w+=,.@-]{1,128}$"), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// Groups policies; begins and ends with `/`.
     #[serde(default = "root")]

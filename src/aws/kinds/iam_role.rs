@@ -40,7 +40,7 @@ use trust::Trust;
 pub struct Arguments {
     /// The role's name, at most 64 characters; left out, one is made of environment and address.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^[\w+=,.@-]{1,64}$"), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = r"^[\w+=,.@-]{1,64}$"), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// Groups roles; begins and ends with `/`.
     #[serde(default = "root")]

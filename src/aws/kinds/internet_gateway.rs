@@ -26,6 +26,7 @@ use crate::kind::{Actions, Identity};
 pub struct Arguments {
     /// The VPC's id; left out, the gateway is attached to none.
     #[serde(default)]
+    #[schemars(extend("x-unique" = []))]
     pub vpc: Option<String>,
     /// Tags.
     #[serde(default)]

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
-    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
+    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update, yes,
 };
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
@@ -39,7 +39,7 @@ pub struct Arguments {
     pub description: String,
     /// A name that applications use in place of the id; starts with `alias/`.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^alias/[a-zA-Z0-9/_-]{1,250}$"))]
+    #[schemars(regex(pattern = r"^alias/[a-zA-Z0-9/_-]{1,250}$"), extend("x-unique" = []))]
     pub alias: Option<String>,
     /// What the key does: `ENCRYPT_DECRYPT`, `SIGN_VERIFY`, `GENERATE_VERIFY_MAC` or `KEY_AGREEMENT`.
     #[serde(default = "encrypt_decrypt")]
@@ -100,10 +100,6 @@ fn encrypt_decrypt() -> String {
 
 fn symmetric() -> String {
     KeySpec::SymmetricDefault.as_str().to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn thirty() -> u32 {

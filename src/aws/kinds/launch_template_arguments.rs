@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::aws::resource::Problem;
+use crate::aws::resource::{Problem, yes};
 use crate::aws::tags::Tags;
 use crate::value::has_unknown;
 
@@ -20,7 +20,7 @@ const USER_DATA_BYTES_MAX: usize = 16 * 1024;
 pub struct Arguments {
     /// The template's name; left out, it is made of environment and address.
     #[serde(default)]
-    #[schemars(length(min = 3, max = 128), extend("x-change" = "replace"))]
+    #[schemars(length(min = 3, max = 128), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// What this version is for.
     #[serde(default)]
@@ -276,10 +276,6 @@ pub struct Attributes {
     /// The newest version.
     #[schemars(extend("x-volatile" = true))]
     pub latest_version: i64,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn one() -> u32 {

@@ -43,7 +43,7 @@ const RETENTIONS: [u64; 22] =
 pub struct Arguments {
     /// The name, such as `/acme/training`; made of environment and address where it is left out.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^[.\-_/#A-Za-z0-9]{1,512}$"), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = r"^[.\-_/#A-Za-z0-9]{1,512}$"), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// Days that log events are kept: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827,
     /// 2192, 2557, 2922, 3288 or 3653. Left out, they are kept for ever.

@@ -43,23 +43,23 @@ pub struct Arguments {
     pub connectivity: Connectivity,
     /// The address of a public gateway: `$(elastic_ip.NAME.allocation_id)`.
     #[serde(default)]
-    #[schemars(extend("x-change" = "replace"))]
+    #[schemars(extend("x-change" = "replace", "x-unique" = []))]
     pub allocation: Option<String>,
     /// The private address; left out, AWS picks one of the subnet's.
     #[serde(default)]
-    #[schemars(extend("x-change" = "replace"))]
+    #[schemars(extend("x-change" = "replace", "x-unique" = ["subnet"]))]
     pub private_ip: Option<String>,
     /// Further addresses of a public gateway, each for 55,000 more connections to one destination:
     /// `$(elastic_ip.NAME.allocation_id)`. AWS takes one unless the account's quota was raised.
     ///
     /// One that is taken away drains first, for up to six minutes.
     #[serde(default)]
-    #[schemars(length(max = 31), extend("x-set" = true))]
+    #[schemars(length(max = 31), extend("x-set" = true, "x-unique" = []))]
     pub secondary_addresses: Vec<String>,
     /// Further private addresses of a private gateway, free ones of its subnet. AWS takes seven unless the account's
     /// quota was raised.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 31), extend("x-set" = true))]
+    #[schemars(length(min = 1, max = 31), extend("x-set" = true, "x-unique" = ["subnet"]))]
     pub secondary_private_ips: Option<Vec<String>>,
     /// How many further private addresses a private gateway has, picked by AWS; in place of the addresses themselves.
     #[serde(default)]

@@ -35,7 +35,7 @@ const NAME_MAX: usize = 128;
 pub struct Arguments {
     /// The group's name; left out, it is made of environment and address.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 255), extend("x-change" = "replace"))]
+    #[schemars(length(min = 1, max = 255), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// How instances are placed.
     #[serde(default)]

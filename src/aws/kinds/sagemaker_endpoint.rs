@@ -41,7 +41,7 @@ const DELETION: Bound = Bound::seconds(30 * 60);
 pub struct Arguments {
     /// The endpoint's name; left out, it is made of environment and address.
     #[serde(default)]
-    #[schemars(regex(pattern = NAME_PATTERN), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = NAME_PATTERN), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// The endpoint configuration, by name.
     pub config: String,

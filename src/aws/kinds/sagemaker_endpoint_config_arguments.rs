@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::sagemaker::{NAME_PATTERN, Vpc};
-use crate::aws::resource::Problem;
+use crate::aws::resource::{Problem, yes};
 use crate::aws::tags::Tags;
 
 /// A SageMaker endpoint configuration: which models run on which instances, and what is captured.
@@ -17,7 +17,7 @@ use crate::aws::tags::Tags;
 pub struct Arguments {
     /// The configuration's name; left out, it is made of environment, address and generation.
     #[serde(default)]
-    #[schemars(regex(pattern = NAME_PATTERN), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = NAME_PATTERN), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// What answers requests, by weight.
     #[schemars(length(min = 1, max = 10), extend("x-change" = "replace"))]
@@ -220,10 +220,6 @@ fn one_instance() -> u32 {
 
 fn one() -> f64 {
     1.0
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn both() -> Vec<String> {

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use super::sagemaker::{NAME_PATTERN, Vpc, find_by_name, name_of, predict_name, read_tags, retag, sdk_tags, text};
 use crate::aws::bulk::InBulk;
 use crate::aws::resource::{
-    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
+    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update, yes,
 };
 use crate::aws::tags::{Owner, Tags};
 use crate::aws::wait::{Bound, while_not_yet};
@@ -33,7 +33,7 @@ use crate::kind::{Actions, Identity, Scope};
 pub struct Arguments {
     /// The model's name; left out, it is made of environment, address and generation.
     #[serde(default)]
-    #[schemars(regex(pattern = NAME_PATTERN), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = NAME_PATTERN), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// The ARN of the role that SageMaker runs the containers as.
     #[schemars(extend("format" = "arn", "x-change" = "replace"))]
@@ -141,10 +141,6 @@ pub struct Attributes {
     pub arn: String,
     /// The model's name, by which endpoint configurations refer to it.
     pub name: String,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// See the module's header.

@@ -39,7 +39,7 @@ pub struct Arguments {
     pub vpc: String,
     /// The name, unique in the VPC; left out, it is made of environment and address.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 255), extend("x-change" = "replace"))]
+    #[schemars(length(min = 1, max = 255), extend("x-change" = "replace", "x-unique" = ["vpc"]))]
     pub name: Option<String>,
     /// What the group is for.
     #[schemars(regex(pattern = r"^[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{1,255}$"), extend("x-change" = "replace"))]

@@ -39,11 +39,11 @@ pub struct Arguments {
     #[schemars(extend("x-change" = "replace"))]
     pub zone: Option<String>,
     /// The IPv4 range inside the VPC's, `/16` to `/28`; AWS keeps five addresses of it.
-    #[schemars(extend("x-change" = "replace", "format" = "cidr", "x-cidr-within" = "vpc"))]
+    #[schemars(extend("x-change" = "replace", "format" = "cidr", "x-cidr-within" = "vpc", "x-unique" = ["vpc"]))]
     pub cidr: String,
     /// An IPv6 range (`/64`) inside the VPC's.
     #[serde(default)]
-    #[schemars(extend("format" = "cidr"))]
+    #[schemars(extend("format" = "cidr", "x-unique" = ["vpc"]))]
     pub ipv6_cidr: Option<String>,
     /// Whether new network interfaces get an IPv6 address by themselves.
     #[serde(default)]

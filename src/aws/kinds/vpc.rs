@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::ec2;
 use super::vpc_default_group::{self, DefaultGroup};
 use crate::aws::resource::{
-    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update,
+    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update, yes,
 };
 use crate::aws::tags::Tags;
 use crate::aws::wait::{Bound, Poll, until};
@@ -96,10 +96,6 @@ pub struct Attributes {
     pub default_network_acl: String,
     /// The DHCP options set.
     pub dhcp_options: String,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// See the module's header.

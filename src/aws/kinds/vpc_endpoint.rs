@@ -44,7 +44,7 @@ pub struct Arguments {
     pub r#type: EndpointType,
     /// The ids of the route tables that lead to a gateway endpoint.
     #[serde(default)]
-    #[schemars(extend("x-set" = true))]
+    #[schemars(extend("x-set" = true, "x-unique" = ["service"]))]
     pub route_tables: Vec<String>,
     /// The ids of the subnets in which an interface endpoint has its interfaces; one for each zone.
     #[serde(default)]
@@ -56,6 +56,7 @@ pub struct Arguments {
     pub security_groups: Option<Vec<String>>,
     /// Whether the service's usual names lead to an interface endpoint; left out, they do for AWS's own services.
     #[serde(default)]
+    #[schemars(extend("x-unique" = ["vpc", "service", "type"]))]
     pub private_dns: Option<bool>,
     /// What may be done through it; left out, everything.
     #[serde(default)]

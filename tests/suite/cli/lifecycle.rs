@@ -360,6 +360,27 @@ fn the_state_moves_and_forgets() {
 }
 
 #[test]
+fn a_plan_says_how_a_new_address_keeps_what_is_there() {
+    let spec = |name: &str| {
+        let (head, _) = SPEC.split_once("resources:").unwrap();
+        format!(
+            "{head}resources:\n  iam_role:\n    {name}: {{ name: jobs, trust: {{ service: ec2.amazonaws.com }} }}\n"
+        )
+    };
+    let terminal = Terminal::with(&spec("jobs"));
+    assert_eq!(terminal.run("apply --sandbox --yes").code, Some(0));
+    terminal.write("opora.yaml", &spec("batch"));
+    let told = terminal.run("plan --sandbox --brief").out;
+    assert_snapshot!(told.split("\n\n").next().unwrap(), @"
+      - delete   iam_role.jobs  no longer in the spec
+      + create   iam_role.batch  takes the `name` of iam_role.jobs; `opora state mv iam_role.jobs iam_role.batch` keeps that one instead
+    ");
+    assert_eq!(terminal.run("state mv iam_role.jobs iam_role.batch").code, Some(0));
+    let counts = terminal.run("plan --sandbox --json").json()["counts"].clone();
+    assert_eq!((&counts["update"], &counts["create"], &counts["delete"]), (&1.into(), &0.into(), &0.into()));
+}
+
+#[test]
 fn a_resource_is_imported() {
     let terminal = Terminal::applied();
     let id = terminal.run("state list --json").json()[2]["id"].as_str().unwrap().to_owned();

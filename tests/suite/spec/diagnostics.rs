@@ -291,6 +291,35 @@ fn networks() {
     "##);
 }
 
+/// A range that hangs on an expression of each resource's own is no range of the other's.
+#[test]
+fn what_only_one_can_have() {
+    insta::assert_snapshot!(check("resources:\n  kms_key:\n    a: { alias: data }\n    b: { alias: logs }\n    c: { alias: data }\n    d: { alias: $(kms_key.a.arn) }\n    e: { alias: $(kms_key.a.arn) }\n    f: { alias: \"$(kms_key.a.arn | upper)\" }\n    g: { alias: \"$(kms_key.b.arn | upper)\" }\n"), @r##"
+    error[SPEC046]: two resources have what only one can have
+       ╭─[t.yaml:9:17]
+     7 │     a: { alias: data }
+       ·                 ──┬─
+       ·                   ╰── `data` of kms_key.a
+       ⋮
+     9 │     c: { alias: data }
+       ·                 ──┬─
+       ·                   ╰── `data` of kms_key.c is also `data` of kms_key.a
+       ╰────
+      help: leave one of them out, or give each its own
+
+    error[SPEC046]: two resources have what only one can have
+        ╭─[t.yaml:11:17]
+     10 │     d: { alias: $(kms_key.a.arn) }
+        ·                 ────────┬───────
+        ·                         ╰── `alias` of kms_key.d
+     11 │     e: { alias: $(kms_key.a.arn) }
+        ·                 ────────┬───────
+        ·                         ╰── `alias` of kms_key.e is also `alias` of kms_key.d
+        ╰────
+      help: leave one of them out, or give each its own
+    "##);
+}
+
 #[test]
 fn arns_and_policies() {
     insta::assert_snapshot!(check("resources:\n  iam_role:\n    r: { boundary: 'arn:aws:iam::1234:policy/x' }\n  kms_key:\n    a: { policy: '{\"Version\": ' }\n    b: { policy: { Version: \"2012-10-17\", Statement: [{ Effect: Alow, Action: '*' }] } }\n"), @r##"

@@ -32,7 +32,7 @@ struct VpcAttributes {
 struct Subnet {
     vpc: String,
     zone: String,
-    #[schemars(extend("format" = "cidr", "x-cidr-within" = "vpc"))]
+    #[schemars(extend("format" = "cidr", "x-cidr-within" = "vpc", "x-unique" = ["vpc"]))]
     cidr: String,
     #[serde(default)]
     tags: BTreeMap<String, String>,
@@ -51,7 +51,7 @@ struct KmsKey {
     #[serde(default)]
     description: Option<String>,
     #[serde(default)]
-    #[schemars(length(min = 1, max = 32))]
+    #[schemars(length(min = 1, max = 32), extend("x-unique" = []))]
     alias: Option<String>,
     #[serde(default)]
     rotation: Option<Rotation>,

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::aws::resource::{
-    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update, default_name,
+    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, Update, default_name, yes,
 };
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
@@ -42,7 +42,7 @@ const TAGS_PER_CALL: usize = 20;
 pub struct Arguments {
     /// The name; made of environment and address where it is left out.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,126}[A-Za-z0-9]$"), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._-]{1,126}[A-Za-z0-9]$"), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// The name of the bucket that log files go to.
     #[schemars(extend("x-access" = true))]
@@ -118,10 +118,6 @@ pub struct Attributes {
     pub name: String,
     /// The region that the trail was made in, from where alone it can be changed.
     pub home_region: String,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// See the module's header.

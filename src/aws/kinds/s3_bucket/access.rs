@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::S3Bucket;
-use crate::aws::resource::Update;
+use crate::aws::resource::{Update, yes};
 use crate::aws::wait::{Bound, while_not_yet};
 use crate::aws::{Aws, AwsError};
 use crate::kind::{PolicyDocument, is_public};
@@ -46,10 +46,6 @@ pub enum Ownership {
     BucketOwnerPreferred,
     /// Whoever writes an object.
     ObjectWriter,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl PublicAccessBlock {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::filter::Filter;
 use super::set;
-use crate::aws::resource::Problem;
+use crate::aws::resource::{Problem, yes};
 use crate::aws::tags::Tags;
 use crate::aws::{AwsError, ErrorClass};
 
@@ -124,10 +124,6 @@ pub enum StorageClass {
     GlacierIr,
     Glacier,
     DeepArchive,
-}
-
-pub(super) fn yes() -> bool {
-    true
 }
 
 /// Returns S3's name of a storage class, which is the spec's.

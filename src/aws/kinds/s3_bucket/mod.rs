@@ -63,7 +63,7 @@ const DELETIONS_MAX: u32 = 5;
 pub struct Arguments {
     /// The name, unique among all buckets of all accounts; made of environment, address and account where it is left out.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"), extend("x-change" = "replace", "x-unique" = []))]
     pub name: Option<String>,
     /// How new objects are encrypted where their writer does not say.
     #[serde(default)]

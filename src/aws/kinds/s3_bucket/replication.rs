@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::filter::Filter;
-use super::lifecycle::{MADE_ID, class_name, class_of, made_id, yes};
+use super::lifecycle::{MADE_ID, class_name, class_of, made_id};
 use super::{S3Bucket, set};
 use crate::aws::AwsError;
-use crate::aws::resource::{Problem, Update};
+use crate::aws::resource::{Problem, Update, yes};
 use crate::aws::tags::Tags;
 use crate::aws::wait::{Bound, while_failing};
 

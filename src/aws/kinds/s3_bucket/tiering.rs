@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::filter::Filter;
-use super::lifecycle::{number, yes};
+use super::lifecycle::number;
 use super::{S3Bucket, set};
-use crate::aws::resource::{Problem, Update};
+use crate::aws::resource::{Problem, Update, yes};
 use crate::aws::tags::Tags;
 use crate::aws::{Aws, AwsError, ErrorClass};
 

@@ -23,7 +23,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::aws::resource::{
-    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, SecretValues, Update,
+    Creation, Deletion, Discovered, Fields, Observation, Observed, Problem, ResourceKind, SecretValues, Update, yes,
 };
 use crate::aws::tags::{Owner, Tags, split};
 use crate::aws::wait::{Bound, while_not_yet};
@@ -49,7 +49,7 @@ const DEFAULT_KEY: &str = "alias/aws/secretsmanager";
 pub struct Arguments {
     /// The name, such as `acme/registry`; made of environment and address where it is left out.
     #[serde(default)]
-    #[schemars(regex(pattern = r"^[A-Za-z0-9/_+=.@-]{1,512}$"), extend("x-change" = "replace"))]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9/_+=.@-]{1,512}$"), extend("x-change" = "replace", "x-unique" = [], "x-kept" = true))]
     pub name: Option<String>,
     /// What the secret is for.
     #[serde(default)]
@@ -130,10 +130,6 @@ fn one() -> u32 {
 
 fn thirty() -> u32 {
     30
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// See the module's header.

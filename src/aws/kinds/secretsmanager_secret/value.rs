@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::aws::resource::{Problem, SecretValues};
+use crate::aws::resource::{Problem, SecretValues, yes};
 use crate::aws::tags::Tags;
 use crate::aws::{AwsError, ErrorClass};
 
@@ -58,10 +58,6 @@ pub struct Generate {
 
 fn thirty_two() -> u32 {
     32
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A secret text, wiped when it is dropped.
