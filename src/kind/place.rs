@@ -88,15 +88,24 @@ impl KindSchema {
     /// A reference to what is known only after apply is the same wherever it stands; an expression's value is not, so
     /// what hangs on one is left out.
     pub(crate) fn places(&self, arguments: &Value) -> Vec<Place> {
+        self.marked(arguments, &["x-unique"])
+    }
+
+    /// Returns its places, and what it claims besides: what is handed over in one call is one resource's, too.
+    pub(crate) fn places_and_claims(&self, arguments: &Value) -> Vec<Place> {
+        self.marked(arguments, &["x-unique", "x-claims"])
+    }
+
+    fn marked(&self, arguments: &Value, marks: &[&str]) -> Vec<Place> {
         let mut out = Vec::new();
         if self.identity == Identity::Singleton {
             out.push(Place { argument: String::new(), within: Vec::new(), what: What::Whole, kept_days: 0 });
         }
         for (name, node) in self.arguments.properties() {
-            let Some(within) = node.get("x-unique").and_then(Value::as_array) else { continue };
+            let Some(mark) = marks.iter().find_map(|mark| node.get(*mark)) else { continue };
             let of = |name: &str| arguments.get(name).cloned().unwrap_or_default();
-            let within: Vec<(String, Value)> =
-                within.iter().filter_map(Value::as_str).map(|name| (name.to_owned(), of(name))).collect();
+            let within = mark.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let within: Vec<(String, Value)> = within.map(|name| (name.to_owned(), of(name))).collect();
             let items = match of(name) {
                 Value::Array(items) => items,
                 one => vec![one],

@@ -11,7 +11,7 @@ pub(super) fn check(resources: &BTreeMap<Address, Desired>, kinds: &KindSchemas,
     let mut had: BTreeMap<(&str, String), Vec<(Place, &Address)>> = BTreeMap::new();
     for (address, desired) in resources {
         let Some(schema) = kinds.get(&desired.kind) else { continue };
-        for place in schema.places(&desired.arguments).into_iter().filter(Place::is_given) {
+        for place in schema.places_and_claims(&desired.arguments).into_iter().filter(Place::is_given) {
             had.entry((&desired.kind, place.key())).or_default().push((place, address));
         }
     }

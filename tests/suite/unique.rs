@@ -1,7 +1,12 @@
 //! What only one resource can have, a name or a range say, goes from one to another within a plan.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use opora::aws::kinds;
 use opora::plan::{Reason, StepKind};
 use opora::sandbox::{Conditions, Fault, FaultKind};
+use opora::spec::{self, MemoryFiles, NoPredict};
 use serde_json::{Value, json};
 
 use crate::sample::spec_of;
@@ -30,6 +35,27 @@ async fn refused(world: &World, resources: &Value) -> (String, String, String) {
     let problems = world.plan(&world.load(&spec_of(resources)), false).await.unwrap_err();
     let [problem] = problems.as_slice() else { panic!("one problem: {problems:#?}") };
     (problem.code.to_string(), problem.detail.clone().unwrap_or_default(), problem.help.clone().unwrap_or_default())
+}
+
+#[test]
+fn a_subnet_has_one_route_table_and_an_address_one_gateway() {
+    let problems = |resources: Value| {
+        let (path, text) = (Path::new("opora.yaml"), spec_of(&resources));
+        let files = MemoryFiles::default().with(path, text.as_bytes());
+        let loaded = spec::load(path, &files, &kinds::schemas(), &NoPredict, &BTreeMap::new());
+        loaded.diagnostics.iter().map(|problem| problem.code.to_string()).collect::<Vec<_>>()
+    };
+    let mut resources = network(&[WIDE[0], WIDE[1]]);
+    let table = |subnet: &str| json!({ "vpc": "$(vpc.main.id)", "subnets": [format!("$(subnet.{subnet}.id)")] });
+    resources["route_table"] = json!({ "one": table("a"), "two": table("b") });
+    resources["elastic_ip"] = json!({ "out": {} });
+    let gateway = |subnet: &str, which: &str| json!({ "subnet": format!("$(subnet.{subnet}.id)"), which: "$(elastic_ip.out.allocation_id)" });
+    resources["nat_gateway"] = json!({ "a": gateway("a", "allocation") });
+    assert_eq!(problems(resources.clone()), Vec::<String>::new());
+    resources["route_table"]["two"] = table("a");
+    assert_eq!(problems(resources.clone()), ["SPEC046"]);
+    resources["nat_gateway"]["b"] = gateway("b", "allocation");
+    assert_eq!(problems(resources), ["SPEC046", "SPEC046"]);
 }
 
 fn network(cidrs: &[(&str, &str)]) -> Value {
