@@ -320,9 +320,9 @@ pub async fn apply_plan(
 /// Returns what AWS may not show everywhere yet: what was written about a moment ago, and what was made and never
 /// completed, for nobody knows when its last call was.
 fn unsettled(state: &State, now: Timestamp) -> BTreeSet<Address> {
-    let touched = state.touched.iter().filter(|(_, at)| now.duration_since(**at) < FRESH).map(|(address, _)| address);
-    let incomplete = state.resources.iter().filter(|(_, record)| !record.complete).map(|(address, _)| address);
-    touched.chain(incomplete).cloned().collect()
+    let mut out = state.written_after(now - FRESH);
+    out.extend(state.resources.iter().filter(|(_, record)| !record.complete).map(|(address, _)| address.clone()));
+    out
 }
 
 /// Compares the recorded resources with AWS; with `unmanaged`, lists what else there is of all kinds.
@@ -522,9 +522,8 @@ mod tests {
                 references: Vec::new(),
                 lifecycle: Value::Null,
                 complete,
-                recorded: None,
+                recorded: Some(ago(minutes)),
             };
-            state.touched.insert(address.clone(), ago(minutes));
             state.resources.insert(address, record);
         }
         let found: Vec<String> = unsettled(&state, now).iter().map(Address::to_string).collect();

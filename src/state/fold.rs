@@ -3,7 +3,7 @@
 //! Pure: entries in, state out, the same for every reader. The fold never loses an id: where a new resource
 //! takes an address, the old one is kept as deposed until an entry says that it is gone or forgotten.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,7 @@ pub struct State {
     pub intents: BTreeMap<Address, Vec<OpenIntent>>,
     /// The highest generation each address ever had, so that no idempotency token is used twice.
     pub generations: BTreeMap<Address, u64>,
-    /// When each address was last written about, for an hour: what was changed a moment ago may not show yet.
+    /// When each address was last written about, for an hour, where no record and no open intent says it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub touched: BTreeMap<Address, Timestamp>,
     pub applied: BTreeMap<String, AppliedPlan>,
@@ -153,6 +153,16 @@ impl State {
     /// Returns the lease that is in force at a time.
     pub fn lease_at(&self, now: Timestamp) -> Option<&Lease> {
         self.lease.as_ref().filter(|lease| lease.until > now)
+    }
+
+    /// Returns the addresses that were written about after a time, which is at most an hour ago: what was changed a
+    /// moment ago may not show yet.
+    pub fn written_after(&self, time: Timestamp) -> BTreeSet<Address> {
+        let touched = self.touched.iter().map(|(address, at)| (address, Some(*at)));
+        let recorded = self.resources.iter().map(|(address, record)| (address, record.recorded));
+        let open = self.intents.iter().flat_map(|(address, open)| open.iter().map(move |intent| (address, intent.at)));
+        let all = touched.chain(recorded).chain(open);
+        all.filter(|(_, at)| at.is_some_and(|at| at > time)).map(|(address, _)| address.clone()).collect()
     }
 
     fn fold_entry(&mut self, entry: &Entry, time: Timestamp) {
@@ -200,7 +210,9 @@ impl State {
     }
 
     fn fold_resource(&mut self, entry: &Entry, time: Timestamp) {
-        if let Some(address) = entry.address() {
+        // The others leave a record or an open intent with their time: one map less to change for each.
+        let leaves_time = matches!(entry, Entry::Intent { .. } | Entry::Created { .. } | Entry::Recorded { .. });
+        if let Some(address) = entry.address().filter(|_| !leaves_time) {
             self.touched.insert(address.clone(), time);
         }
         match entry {
@@ -250,7 +262,10 @@ impl State {
             Entry::Deleted { address, id, .. } => self.fold_deleted(address, id),
             Entry::Deposed { address, id, kind, generation } => self.fold_deposed(address, id, kind, *generation),
             Entry::Failed { run, step, address, residue, .. } => self.fold_failed(*run, *step, address, residue),
-            Entry::Moved { from, to } => self.fold_moved(from, to),
+            Entry::Moved { from, to } => {
+                self.touched.insert(from.clone(), time);
+                self.fold_moved(from, to);
+            }
             Entry::Forgotten { address, .. } => {
                 self.resources.remove(address);
                 self.deposed.remove(address);

@@ -1,5 +1,8 @@
 //! The fold: what entries add up to, and that snapshots and packs change nothing of it.
 
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
 use opora::graph::Address;
 use opora::state::{Action, Entry, Residue, RunId, State, StateLog, memory};
 use proptest::prelude::*;
@@ -143,10 +146,12 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let store = memory();
-            let log = StateLog::on(store.clone(), FakeClock::new()).with_snapshot_floor(1);
+            let clock = FakeClock::new();
+            let log = StateLog::on(store.clone(), clock.clone()).with_snapshot_floor(1);
             let mut writer = log.acquire(run(RUN), "tester", TTL).await.unwrap();
             let mut runs = 1;
             for (entries, ends) in history {
+                clock.advance(SignedDuration::from_secs(1));
                 writer.append(entries).await.unwrap();
                 if ends {
                     writer.release().await.unwrap();
@@ -155,8 +160,21 @@ proptest! {
                 }
             }
             let mut replayed = State::default();
+            let mut written = BTreeMap::new();
             for commit in log.commits().await.unwrap() {
                 replayed.fold(&commit);
+                for address in commit.entries.iter().filter_map(Entry::address) {
+                    written.insert(address.clone(), commit.time);
+                }
+                // What was written about a moment ago is known as such, whatever became of it.
+                let since = commit.time - SignedDuration::from_secs(3);
+                let known = replayed.written_after(since);
+                for (address, _) in written.iter().filter(|(_, at)| **at > since) {
+                    assert!(known.contains(address), "{address} in {known:?}");
+                }
+                for (address, record) in &replayed.resources {
+                    assert!(replayed.generations[address] >= record.generation, "{address}");
+                }
             }
             assert_eq!(log.load().await.unwrap(), replayed);
             assert_eq!(writer.state().await.unwrap(), replayed);
