@@ -9,6 +9,7 @@ mod file;
 mod guard;
 mod order;
 mod resolve;
+mod room;
 mod select;
 
 use std::collections::{BTreeMap, BTreeSet};

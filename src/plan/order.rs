@@ -5,18 +5,17 @@
 //! only one can have, a name say, is taken after the one that has it has let go.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde_json::Value;
 
 use super::build::{Deposed, Prior};
+use super::room::Room;
 use super::{Action, Step, StepKind};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Address, Cycle, PhysicalId, topological};
 use crate::kind::{KindSchemas, Place};
 use crate::spec::{Deferred, Lifecycle};
-
-/// The title of a plan's refusal that makes what another one still has.
-const TAKEN: &str = "what is to be made needs what goes only after it";
 
 /// What was decided for one address.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,7 +74,7 @@ impl Decision {
     }
 
     /// The node by which it lets go of what it has.
-    fn lets_go(&self, address: &Address) -> Node {
+    pub(super) fn lets_go(&self, address: &Address) -> Node {
         match (self.removes(), &self.id) {
             (Some(_), Some(id)) => Node::Remove(address.clone(), id.clone()),
             _ => Node::Make(address.clone()),
@@ -102,9 +101,18 @@ impl Decision {
 
 /// A node of the step graph; `Remove` carries the id, as an address can have several to delete.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Node {
+pub(super) enum Node {
     Make(Address),
     Remove(Address, PhysicalId),
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Make(address) => write!(f, "make {address}"),
+            Self::Remove(address, id) => write!(f, "delete {address} ({id})"),
+        }
+    }
 }
 
 /// The steps, and which of them take what others have today.
@@ -147,22 +155,17 @@ pub(super) fn order(
         needs.insert(node, before);
     }
     remove_deposed(decisions, deposed, &held_by, &mut needs);
-    let freed = make_room(decisions, deposed, kinds, &mut needs)?;
+    let room = Room::make(decisions, deposed, kinds, &mut needs)?;
     // From here on, only what fits into the order so far.
     remove_deposed_in_order(deposed, &mut needs);
     hand_over(decisions, &mut needs);
-    let order = topological(&needs).map_err(|cycle| refusal(cycle, &freed))?;
-    let taken = freed.iter().filter(|(_, place)| place.is_given() && place.range().is_none());
-    let taken = taken.filter_map(|((taking, freeing), place)| match (taking, freeing) {
-        (Node::Make(taker), Node::Remove(holder, _)) => Some((taker.clone(), holder.clone(), place.argument.clone())),
-        _ => None,
-    });
+    let order = topological(&needs).map_err(|cycle| refusal(cycle, &room, decisions))?;
     let numbers: BTreeMap<&Node, u32> = order.iter().zip(1..).collect();
     let step = |node: &Node| {
         let after = needs[node].iter().filter_map(|needed| numbers.get(needed).copied()).collect();
         make_step(node, numbers[node], after, decisions, deposed)
     };
-    Ok(Ordered { steps: order.iter().map(step).collect(), taken: taken.collect() })
+    Ok(Ordered { steps: order.iter().map(step).collect(), taken: room.taken() })
 }
 
 /// What was replaced goes when its successor is there and all that used the address have turned to that, or are gone;
@@ -202,55 +205,6 @@ fn remove_deposed_in_order(deposed: &[(&Address, Deposed)], needs: &mut BTreeMap
             }
         }
     }
-}
-
-/// What only one can have is taken after it is free; returns what each such step waits for.
-fn make_room(
-    decisions: &BTreeMap<Address, Decision>,
-    deposed: &[(&Address, Deposed)],
-    kinds: &KindSchemas,
-    needs: &mut BTreeMap<Node, BTreeSet<Node>>,
-) -> Result<BTreeMap<(Node, Node), Place>, Vec<Diagnostic>> {
-    let mut freed: BTreeMap<(&str, String), Vec<(Node, Place)>> = BTreeMap::new();
-    let mut free = |kind, node: &Node, places: Vec<Place>| {
-        for place in places {
-            freed.entry((kind, place.key())).or_default().push((node.clone(), place));
-        }
-    };
-    for (address, decision) in decisions {
-        free(&decision.resource, &decision.lets_go(address), decision.frees.clone());
-    }
-    for (address, old) in deposed {
-        let places = kinds.get(&old.kind).map(|schema| schema.places(&old.arguments)).unwrap_or_default();
-        free(&old.kind, &Node::Remove((*address).clone(), old.id.clone()), places);
-    }
-    let (mut out, mut problems) = (BTreeMap::new(), Vec::new());
-    for (address, decision) in decisions {
-        let taking = Node::Make(address.clone());
-        for place in &decision.fills {
-            let before = freed.get(&(decision.resource.as_str(), place.key())).into_iter().flatten();
-            for (freeing, old) in before.filter(|(node, old)| *node != taking && old.meets(place)) {
-                if let (Node::Remove(holder, _), true) = (freeing, old.kept_days > 0) {
-                    problems.push(kept(address, holder, old));
-                }
-                if needs.contains_key(freeing) && needs.entry(taking.clone()).or_default().insert(freeing.clone()) {
-                    out.insert((taking.clone(), freeing.clone()), place.clone());
-                }
-            }
-        }
-    }
-    if problems.is_empty() { Ok(out) } else { Err(problems) }
-}
-
-fn kept(taker: &Address, holder: &Address, place: &Place) -> Diagnostic {
-    let (argument, days) = (place.argument.as_str(), place.kept_days);
-    let keep = match taker == holder {
-        true => format!("give it another `{argument}`"),
-        false => format!("`opora state mv {holder} {taker}` keeps what is there under its new address"),
-    };
-    Diagnostic::error("PLAN017", TAKEN)
-        .at_argument(taker, argument, format!("{place} stays that of {holder} for {days} days after its deletion"))
-        .help(format!("{keep}; or let the deletion not wait: set the days to 0, apply, and then make this change"))
 }
 
 /// What goes from one resource to another goes in one call: who takes it comes before who lets go of it.
@@ -389,35 +343,11 @@ fn make_step(
     }
 }
 
-fn refusal(Cycle(path): Cycle<Node>, freed: &BTreeMap<(Node, Node), Place>) -> Vec<Diagnostic> {
-    let name = |node: &Node| match node {
-        Node::Make(address) => format!("make {address}"),
-        Node::Remove(address, id) => format!("delete {address} ({id})"),
-    };
-    let detail = path.iter().map(name).collect::<Vec<_>>().join(" → ");
-    let waits = path.windows(2).find_map(|pair| {
-        let (taking, freeing) = (pair[0].clone(), pair[1].clone());
-        let place = freed.get(&(taking.clone(), freeing.clone()))?;
-        Some((taking, freeing, place))
+fn refusal(Cycle(path): Cycle<Node>, room: &Room, decisions: &BTreeMap<Address, Decision>) -> Vec<Diagnostic> {
+    let detail = path.iter().map(Node::to_string).collect::<Vec<_>>().join(" → ");
+    let circle = room.circle(&path, decisions).unwrap_or_else(|| {
+        Diagnostic::error("PLAN007", "the steps of the plan need each other in a circle")
+            .help("set `create_before_destroy` on the resource that is replaced, or apply in two rounds")
     });
-    let Some((Node::Make(taker), freeing, place)) = waits else {
-        return vec![
-            Diagnostic::error("PLAN007", "the steps of the plan need each other in a circle")
-                .detail(detail)
-                .help("set `create_before_destroy` on the resource that is replaced, or apply in two rounds"),
-        ];
-    };
-    let itself = matches!(&freeing, Node::Remove(address, _) if *address == taker);
-    let help = match place.argument.as_str() {
-        argument if itself => format!("let `{argument}` be another one, or leave `create_before_destroy` out"),
-        argument => format!("apply in two rounds: first with another `{argument}` for {taker}"),
-    };
-    let (Node::Make(holder) | Node::Remove(holder, _)) = &freeing;
-    let label = format!("{place} is that of {holder}, which lets go of it only after {taker} is there");
-    vec![
-        Diagnostic::error("PLAN017", TAKEN)
-            .detail(detail)
-            .at_argument(&taker, place.argument.as_str(), label)
-            .help(help),
-    ]
+    vec![circle.detail(detail)]
 }

@@ -122,6 +122,22 @@ async fn what_is_made_first_can_not_have_the_name_of_what_goes_last() {
 }
 
 #[tokio::test]
+async fn what_is_used_under_its_new_address_is_kept_by_a_move() {
+    let world = World::new(7);
+    let endpoint = |subnet: &str| {
+        let mut resources = network(&[(subnet, "10.0.0.0/20")]);
+        resources["vpc_endpoint"] = json!({ "kms": { "vpc": "$(vpc.main.id)", "service": "kms", "type": "interface",
+            "subnets": [format!("$(subnet.{subnet}.id)")], "private_dns": false } });
+        resources
+    };
+    apply(&world, &endpoint("a")).await;
+    let (code, detail, help) = refused(&world, &endpoint("b")).await;
+    let keeps = "`opora state mv subnet.a subnet.b` keeps what is there under its new address; or apply in two rounds";
+    assert!(code == "PLAN017" && help.starts_with(keeps), "{code} {help}");
+    assert!(detail.contains("make vpc_endpoint.kms → make subnet.b"), "{detail}");
+}
+
+#[tokio::test]
 async fn what_a_deletion_keeps_is_not_given_to_another() {
     let world = World::new(7);
     let secret = |name: &str, days: u64| {
