@@ -9,6 +9,7 @@ mod error;
 mod fence;
 pub mod history;
 pub mod kinds;
+mod lists;
 mod misnamed;
 mod pacing;
 pub mod resource;
@@ -33,6 +34,8 @@ pub use pacing::{DEFAULT_SHARE, Pacing};
 pub use seam::{CallCounter, CallCounts, ClockOffset, Seam};
 
 use fence::Gate;
+use lists::Lists;
+use resource::{Discovered, ResourceKind};
 use seam::{NameOperation, OnlyThrottles, PacedClient, WrongClock};
 
 /// Attempts of a call that may be repeated, the first included.
@@ -62,6 +65,7 @@ struct Shared {
     /// Clients that repeat whatever may be repeated, and clients that never repeat an ambiguous call.
     repeating: Arc<Clients>,
     once: Arc<Clients>,
+    lists: Lists,
 }
 
 /// Does all reads, so many of them at a time, and returns their answers in order.
@@ -153,7 +157,8 @@ impl Aws {
         let repeating = Arc::new(Clients::default());
         let once = Arc::new(Clients { once: true, ..Clients::default() });
         let clients = Arc::clone(&repeating);
-        Self { shared: Arc::new(Shared { config, seam, counter, gate, repeating, once }), clients }
+        let lists = Lists::default();
+        Self { shared: Arc::new(Shared { config, seam, counter, gate, repeating, once, lists }), clients }
     }
 
     /// Returns the same clients, but a call that may have had its effect is never repeated by itself.
@@ -186,6 +191,15 @@ impl Aws {
     /// Returns how far the seam's clock was from the dates in the answers so far.
     pub fn clock_offset(&self) -> ClockOffset {
         self.shared.counter.clock_offset()
+    }
+
+    /// Lists all there is of a kind, together with whoever else asks for it.
+    ///
+    /// # Errors
+    /// Returns the failed call's error.
+    pub(crate) async fn list<K: ResourceKind + ?Sized>(&self) -> Result<Arc<[Discovered]>, AwsError> {
+        let aws = self.clone();
+        self.shared.lists.ask(K::NAME, async move { K::discover(&aws).await }).await
     }
 
     /// Asks a fence before each call that changes something, until the value that is returned is dropped.

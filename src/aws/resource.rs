@@ -271,8 +271,9 @@ pub trait ResourceKind: Send + Sync + 'static {
         _arguments: &Self::Arguments,
     ) -> impl Future<Output = Result<Vec<PhysicalId>, AwsError>> + Send {
         async move {
-            let found = Self::discover(cx.aws).await?;
-            Ok(found.into_iter().filter(|found| found.owner.as_ref() == Some(cx.owner)).map(|found| found.id).collect())
+            let found = cx.aws.list::<Self>().await?;
+            let own = found.iter().filter(|found| found.owner.as_ref() == Some(cx.owner));
+            Ok(own.map(|found| found.id.clone()).collect())
         }
     }
 

@@ -86,6 +86,38 @@ const GATEWAY: &str = "  nat_gateway:
 ";
 
 #[tokio::test]
+async fn creates_that_were_cut_off_together_are_looked_for_together() {
+    async fn lists(open: u32) -> usize {
+        let world = World::new(1);
+        let environment = world.load(KEYS);
+        world.apply_all(&environment).await;
+        let run = RunId(uuid::Uuid::from_u128(7));
+        let writer = world.log.acquire(run, "killed", jiff::SignedDuration::from_secs(60)).await.unwrap();
+        let intent = |step: u32| Entry::Intent {
+            run,
+            step,
+            address: format!("kms_key.n{step}").parse().unwrap(),
+            kind: "kms_key".to_owned(),
+            action: opora::state::Action::Create,
+            generation: 1,
+            token: format!("token-{step}"),
+            id: None,
+            arguments: serde_json::json!({}),
+            lifecycle: serde_json::Value::Null,
+        };
+        writer.append((1..=open).map(intent).collect()).await.unwrap();
+        writer.release().await.unwrap();
+        let before = world.sandbox.calls().len();
+        world.apply_all(&environment).await;
+        assert!(world.state().await.intents.is_empty());
+        world.sandbox.calls()[before..].iter().filter(|call| call.operation == "ListKeys").count()
+    }
+    let (one, many) = (lists(1).await, lists(30).await);
+    // Here a list takes no time, so that searches meet less often than they do where each takes seconds.
+    assert!(one > 3 && many <= 6 * one, "{one} lists for one, {many} for thirty");
+}
+
+#[tokio::test]
 async fn what_ended_in_a_state_that_it_does_not_leave_is_replaced() {
     let world = World::new(1);
     world.apply_all(&world.load(NETWORK)).await;
