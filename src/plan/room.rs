@@ -104,10 +104,10 @@ fn keeps(holder: &Address, taker: &Address) -> String {
 }
 
 fn kept(taker: &Address, holder: &Address, place: &Place) -> Diagnostic {
-    let keep = match taker == holder {
-        true => format!("give it another `{}`", place.argument),
-        false => keeps(holder, taker),
+    let (keep, first) = match taker == holder {
+        true => (format!("give it another `{}`", place.argument), "set its days of waiting to 0".to_owned()),
+        false => (keeps(holder, taker), format!("bring {holder} back with 0 days of waiting")),
     };
     refusal(taker, place, format!("{place} stays that of {holder} for {} days after its deletion", place.kept_days))
-        .help(format!("{keep}; or let the deletion not wait: set the days to 0, apply, and then make this change"))
+        .help(format!("{keep}; or {first}, apply, and then make this change"))
 }
