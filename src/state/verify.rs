@@ -363,7 +363,9 @@ impl Walk {
     fn compare_snapshot(&mut self, number: u64) {
         let Some(bytes) = self.snapshots.get(&number) else { return };
         match Snapshot::decode(number, bytes) {
-            Ok(snapshot) => {
+            Ok(mut snapshot) => {
+                // A hint that ages, and of which an opora before this one kept more.
+                snapshot.state.touched.clone_from(&self.state.touched);
                 let differs = self.previous.as_ref().is_some_and(|last| *last != snapshot.last)
                     || (self.complete && snapshot.state != self.state);
                 if differs {
@@ -379,5 +381,38 @@ impl Walk {
 
     fn report(&mut self, problem: Problem) {
         self.problems.push(problem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::super::{RunId, StateLog, memory};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_snapshot_may_remember_more_touches_than_the_log_tells_and_nothing_else() {
+        let store = memory();
+        let log = StateLog::on(store.clone(), std::sync::Arc::new(jiff::Timestamp::now)).with_snapshot_floor(1);
+        for number in 1..3 {
+            let run = RunId(uuid::Uuid::from_u128(number));
+            let writer = log.acquire(run, "tester", SignedDuration::from_mins(5)).await.unwrap();
+            writer.release().await.unwrap();
+        }
+        let name = store.list(SNAPSHOT, None).await.unwrap().pop().unwrap();
+        let number = name.trim_end_matches(".json").parse().unwrap();
+        let path = snapshot_path(number);
+        let mut snapshot = Snapshot::decode(number, &store.get(&path).await.unwrap().unwrap()).unwrap();
+        let address: crate::graph::Address = "vpc.main".parse().unwrap();
+        snapshot.state.touched.insert(address.clone(), jiff::Timestamp::UNIX_EPOCH);
+        store.delete(&path).await.unwrap();
+        store.create(&path, snapshot.encode()).await.unwrap();
+        assert_eq!(log.verify().await.unwrap(), []);
+        snapshot.state.generations.insert(address, 7);
+        store.delete(&path).await.unwrap();
+        store.create(&path, snapshot.encode()).await.unwrap();
+        let found = log.verify().await.unwrap();
+        assert!(matches!(found.as_slice(), [problem] if problem.damage == Damage::Disagrees), "{found:?}");
     }
 }
