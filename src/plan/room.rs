@@ -80,7 +80,10 @@ impl Room {
         let (Node::Make(taker) | Node::Remove(taker, _)) = &taking;
         let (Node::Make(holder) | Node::Remove(holder, _)) = &freeing;
         let argument = place.argument.as_str();
-        let two_rounds = format!("apply in two rounds: first with another `{argument}` for {taker}");
+        let two_rounds = match argument {
+            "" => format!("apply in two rounds: first without {taker}"),
+            argument => format!("apply in two rounds: first with another `{argument}` for {taker}"),
+        };
         let help = match decisions.get(holder).map(|decision| decision.action) {
             _ if taker == holder => format!("let `{argument}` be another one, or leave `create_before_destroy` out"),
             Some(Action::Delete) => format!("{}; or {two_rounds}", keeps(holder, taker)),

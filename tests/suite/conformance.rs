@@ -8,15 +8,17 @@ use std::collections::BTreeSet;
 use opora::aws::ErrorClass;
 use opora::aws::kinds;
 use opora::aws::resource::{Changes, Deletion, ErasedUpdate, Fields, Kind};
-use opora::graph::Address;
-use opora::kind::{KindSchema, OnChange, Owner, Seen};
+use opora::graph::{Address, PhysicalId};
+use opora::kind::{KindSchema, OnChange, Owner, Seen, SeenResource};
 use opora::plan::Action;
 use opora::sandbox::{Conditions, Fault, FaultKind};
 use opora::spec::Environment;
+use opora::state::Record;
 use serde_json::{Value, json};
 
 use crate::sample::{Sample, merge, sample, spec, spec_of};
 use crate::support::{TestSecrets, World};
+use crate::weather::first;
 
 pub(crate) struct Bench {
     pub(crate) world: World,
@@ -72,8 +74,22 @@ impl Bench {
         (environment, action, fields)
     }
 
+    async fn record(&self) -> Record {
+        self.world.state().await.resources[&self.address].clone()
+    }
+
     async fn attributes(&self) -> Value {
-        self.world.state().await.resources[&self.address].attributes.clone()
+        self.record().await.attributes
+    }
+
+    /// Reads what is recorded, whole.
+    async fn seen(&self, id: &PhysicalId) -> Seen {
+        self.kind.read_many(&self.world.aws, std::slice::from_ref(id), &Fields::All).await.unwrap()[id].clone()
+    }
+
+    async fn present(&self, id: &PhysicalId) -> SeenResource {
+        let Seen::Present(seen) = self.seen(id).await else { panic!("{} was not read", self.schema().name) };
+        seen
     }
 
     /// What refers to an attribute is planned with its old value unless the attribute is marked `x-volatile`.
@@ -128,11 +144,8 @@ fn created_and_read_back_there_is_nothing_to_change() {
         let report = bench.world.apply(&environment, false).await;
         bench.assert_applied(&report, "create");
         bench.assert_empty_plan(&environment, "create").await;
-        let state = bench.world.state().await;
-        let record = &state.resources[&bench.address];
-        let read =
-            bench.kind.read_many(&bench.world.aws, std::slice::from_ref(&record.id), &Fields::All).await.unwrap();
-        let Seen::Present(seen) = &read[&record.id] else { panic!("{} was not read", bench.schema().name) };
+        let record = bench.record().await;
+        let seen = bench.present(&record.id).await;
         if bench.schema().takes_tags() {
             let owner = Owner::new("conformance", &bench.address, record.generation);
             assert_eq!(seen.owner.as_ref(), Some(&owner), "{} has its ownership tags", bench.schema().name);
@@ -191,7 +204,7 @@ fn an_update_of_what_is_already_so_leaves_it_so() {
         for patch in &bench.sample.updates {
             let (environment, _, fields) = bench.patch(&mut arguments, patch).await;
             bench.assert_applied(&bench.world.apply(&environment, false).await, &format!("update {patch}"));
-            let record = bench.world.state().await.resources[&bench.address].clone();
+            let record = bench.record().await;
             let update = ErasedUpdate {
                 aws: &bench.world.aws,
                 scope: &environment.scope,
@@ -222,12 +235,10 @@ fn deleted_it_is_absent_and_deleting_it_again_succeeds() {
     each(async |bench| {
         let environment = bench.environment(&bench.sample.arguments);
         bench.assert_applied(&bench.world.apply(&environment, false).await, "create");
-        let record = bench.world.state().await.resources[&bench.address].clone();
+        let record = bench.record().await;
         bench.assert_applied(&bench.world.apply(&environment, true).await, "destroy");
         assert!(bench.world.state().await.resources.is_empty(), "{}", bench.schema().name);
-        let read =
-            bench.kind.read_many(&bench.world.aws, std::slice::from_ref(&record.id), &Fields::All).await.unwrap();
-        assert_eq!(read[&record.id], Seen::Absent, "{} is absent after its deletion", bench.schema().name);
+        assert_eq!(bench.seen(&record.id).await, Seen::Absent, "{} is absent after its deletion", bench.schema().name);
         let again = Deletion {
             aws: &bench.world.aws,
             scope: &environment.scope,
@@ -246,10 +257,7 @@ fn under_another_address_it_is_made_when_the_old_one_is_gone() {
     each(async |bench| {
         let schema = bench.schema().clone();
         let mut arguments = bench.create().await;
-        let state = bench.world.state().await;
-        let id = state.resources[&bench.address].id.clone();
-        let read = bench.kind.read_many(&bench.world.aws, std::slice::from_ref(&id), &Fields::All).await.unwrap();
-        let Seen::Present(seen) = &read[&id] else { panic!("{} was not read", schema.name) };
+        let seen = bench.present(&bench.record().await.id).await;
         // What AWS or opora chose is now asked for by name.
         let unique = |node: &Value| node.get("x-unique").is_some();
         for (name, _) in schema.arguments.properties().filter(|(name, node)| *name == "name" || unique(node)) {
@@ -268,12 +276,8 @@ fn under_another_address_it_is_made_when_the_old_one_is_gone() {
         resources.entry(schema.name).or_insert_with(|| json!({}))["elsewhere"] = arguments;
         let environment = bench.world.load(&spec_of(&resources.into()));
         // The first call of its deletion is held up: a create that does not wait is there before it.
-        let held_up =
-            schema.actions.delete.iter().filter_map(|action| action.split_once(':')).map(|(_, operation)| Fault {
-                operation: Some(operation.to_owned()),
-                ..fault(FaultKind::Unavailable, 1)
-            });
-        bench.set_faults(held_up.collect());
+        let operations = schema.actions.delete.iter().filter_map(|action| action.split_once(':'));
+        bench.set_faults(operations.map(|(_, operation)| first(operation, FaultKind::Unavailable)).collect());
         bench.assert_applied(&bench.world.apply(&environment, false).await, "move");
         bench.assert_empty_plan(&environment, "move").await;
     });

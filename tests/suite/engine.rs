@@ -2,10 +2,11 @@
 
 use opora::engine;
 use opora::plan::{Action, Reason};
-use opora::sandbox::{Conditions, Fault, FaultKind};
+use opora::sandbox::{Conditions, FaultKind};
 use opora::state::{Entry, RunId};
 
 use crate::support::World;
+use crate::weather::first;
 
 const KEYS: &str = r#"
 opora: 1
@@ -53,15 +54,7 @@ async fn what_was_changed_outside_is_drift_and_is_repaired() {
 async fn a_lost_reply_to_a_create_makes_no_second_key() {
     let world = World::new(1);
     let environment = world.load(KEYS);
-    let lost = Fault {
-        service: Some("kms".to_owned()),
-        operation: Some("CreateKey".to_owned()),
-        nth: Some(1),
-        every: None,
-        probability: None,
-        kind: FaultKind::LostReply,
-        seen: 0,
-    };
+    let lost = first("CreateKey", FaultKind::LostReply);
     world.sandbox.set_conditions(Conditions { faults: vec![lost], ..Conditions::default() });
     world.apply_all(&environment).await;
     let keys = world.aws.kms().list_keys().send().await.unwrap().keys.unwrap_or_default();

@@ -1,11 +1,12 @@
 //! What the samples of the kinds can't show: arguments that AWS refuses late, and settings that are read where wanted.
 
 use opora::aws::ErrorClass;
-use opora::sandbox::{Conditions, Fault, FaultKind};
+use opora::sandbox::{Conditions, FaultKind};
 use opora::spec::Environment;
 use serde_json::{Value, json};
 
 use crate::support::World;
+use crate::weather::first;
 
 fn environment(world: &World, resources: Value) -> Environment {
     let spec = json!({ "opora": 1, "environment": "further", "account": "123456789012", "region": "us-east-1",
@@ -113,16 +114,8 @@ async fn a_lost_reply_adds_no_address_twice() {
         environment(&world, network(gateway))
     };
     world.apply_all(&gateway(None)).await;
-    let fault = Fault {
-        service: Some("ec2".to_owned()),
-        operation: Some("AssignPrivateNatGatewayAddress".to_owned()),
-        nth: Some(1),
-        every: None,
-        probability: None,
-        kind: FaultKind::LostReply,
-        seen: 0,
-    };
-    world.sandbox.set_conditions(Conditions { faults: vec![fault], ..Conditions::default() });
+    let lost = first("AssignPrivateNatGatewayAddress", FaultKind::LostReply);
+    world.sandbox.set_conditions(Conditions { faults: vec![lost], ..Conditions::default() });
     world.apply_all(&gateway(Some(3))).await;
     assert_eq!(private_ips(&world).await.len(), 3);
     assert_eq!(count(&world, "AssignPrivateNatGatewayAddress"), 1);

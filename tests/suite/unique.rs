@@ -5,13 +5,13 @@ use std::path::Path;
 
 use opora::aws::kinds;
 use opora::plan::{Reason, StepKind};
-use opora::sandbox::{Conditions, Fault, FaultKind};
+use opora::sandbox::{Conditions, FaultKind};
 use opora::spec::{self, MemoryFiles, NoPredict};
 use serde_json::{Value, json};
 
 use crate::sample::spec_of;
 use crate::support::World;
-use crate::weather::fault;
+use crate::weather::first;
 
 async fn apply(world: &World, resources: &Value) {
     let environment = world.load(&spec_of(resources));
@@ -22,13 +22,9 @@ async fn apply(world: &World, resources: &Value) {
 /// Brings the account to these resources while the first calls of these operations find nobody in: what does not wait
 /// for them is there before them.
 async fn apply_though_late(world: &World, operations: &[&str], resources: &Value) {
-    let late = operations.iter().map(|operation| Fault { nth: Some(1), every: None, ..late(operation) });
+    let late = operations.iter().map(|operation| first(operation, FaultKind::Unavailable));
     world.sandbox.set_conditions(Conditions { faults: late.collect(), ..Conditions::default() });
     apply(world, resources).await;
-}
-
-fn late(operation: &str) -> Fault {
-    fault(operation, FaultKind::Unavailable)
 }
 
 async fn refused(world: &World, resources: &Value) -> (String, String, String) {
@@ -49,12 +45,12 @@ fn a_subnet_has_one_route_table_and_an_address_one_gateway() {
     let table = |subnet: &str| json!({ "vpc": "$(vpc.main.id)", "subnets": [format!("$(subnet.{subnet}.id)")] });
     resources["route_table"] = json!({ "one": table("a"), "two": table("b") });
     resources["elastic_ip"] = json!({ "out": {} });
-    let gateway = |subnet: &str, which: &str| json!({ "subnet": format!("$(subnet.{subnet}.id)"), which: "$(elastic_ip.out.allocation_id)" });
-    resources["nat_gateway"] = json!({ "a": gateway("a", "allocation") });
+    let gateway = |subnet: &str| json!({ "subnet": format!("$(subnet.{subnet}.id)"), "allocation": "$(elastic_ip.out.allocation_id)" });
+    resources["nat_gateway"] = json!({ "a": gateway("a") });
     assert_eq!(problems(resources.clone()), Vec::<String>::new());
     resources["route_table"]["two"] = table("a");
     assert_eq!(problems(resources.clone()), ["SPEC046"]);
-    resources["nat_gateway"]["b"] = gateway("b", "allocation");
+    resources["nat_gateway"]["b"] = gateway("b");
     assert_eq!(problems(resources), ["SPEC046", "SPEC046"]);
 }
 

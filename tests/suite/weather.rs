@@ -122,6 +122,11 @@ pub fn fault(operation: &str, kind: FaultKind) -> Fault {
     Fault { service: None, operation, nth: None, every: Some(1), probability: None, kind, seen: 0 }
 }
 
+/// Makes a fault that strikes the first call of an operation.
+pub fn first(operation: &str, kind: FaultKind) -> Fault {
+    Fault { nth: Some(1), every: None, ..fault(operation, kind) }
+}
+
 /// Answers as a service of the JSON protocol does.
 pub fn json_error(code: &str, message: &str) -> Fate {
     answer(400, "application/x-amz-json-1.1", &format!(r#"{{"__type":"{code}","message":"{message}"}}"#))

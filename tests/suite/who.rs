@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use opora::aws::history::{RESOURCES_MAX, Writers};
 use opora::engine::{self, DriftFound, DriftWriters};
-use opora::sandbox::{Conditions, Fault, FaultKind};
+use opora::sandbox::{Conditions, FaultKind};
 
 use crate::support::{World, connect_outsider};
+use crate::weather::fault;
 
 /// The user that all calls here are made by.
 const SANDBOX: &str = "arn:aws:iam::123456789012:user/sandbox";
@@ -153,16 +154,8 @@ async fn what_is_refused_is_not_nobody_and_is_asked_once() {
     let outsider = connect_outsider(&world.sandbox);
     outsider.kms().disable_key_rotation().key_id(id(&world, "kms_key.data").await).send().await.unwrap();
     outsider.iam().update_role().role_name("reader").description("Writes").send().await.unwrap();
-    let fault = Fault {
-        service: None,
-        operation: Some("LookupEvents".to_owned()),
-        nth: None,
-        every: Some(1),
-        probability: None,
-        kind: FaultKind::Denied,
-        seen: 0,
-    };
-    world.sandbox.set_conditions(Conditions { faults: vec![fault], ..Conditions::default() });
+    let denied = fault("LookupEvents", FaultKind::Denied);
+    world.sandbox.set_conditions(Conditions { faults: vec![denied], ..Conditions::default() });
     let (_, writers) = look(&world).await;
     assert_eq!(writers.drifted.len(), 2);
     for answer in &writers.drifted {

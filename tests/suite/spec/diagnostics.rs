@@ -291,7 +291,7 @@ fn networks() {
     "##);
 }
 
-/// A range that hangs on an expression of each resource's own is no range of the other's.
+/// A reference is the same thing wherever it stands; the value of an expression may be another in each resource.
 #[test]
 fn what_only_one_can_have() {
     insta::assert_snapshot!(check("resources:\n  kms_key:\n    a: { alias: data }\n    b: { alias: logs }\n    c: { alias: data }\n    d: { alias: $(kms_key.a.arn) }\n    e: { alias: $(kms_key.a.arn) }\n    f: { alias: \"$(kms_key.a.arn | upper)\" }\n    g: { alias: \"$(kms_key.b.arn | upper)\" }\n"), @r##"
